@@ -1,0 +1,347 @@
+"""The App: settings, tasks, and the doors to everything that pgqueue does with them."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
+from zoneinfo import ZoneInfo
+
+from pgqueue import current
+from pgqueue.call import build_job, raise_if_refused, split_way
+from pgqueue.canvas import Signature, signature
+from pgqueue.control import Control
+from pgqueue.core.settings import Settings
+from pgqueue.exceptions import AlreadyRegistered
+from pgqueue.jobs import Jobs
+from pgqueue.registry import TaskRegistry
+from pgqueue.result import AsyncResult
+from pgqueue.sender import Sender, retry_policy
+from pgqueue.store.client import Client
+from pgqueue.task import Task, make_task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import tzinfo
+    from types import TracebackType
+
+    from pgqueue.core.job import NewJob
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+__all__ = ["App"]
+
+
+class App:
+    """A set of tasks, their settings, and the database that their jobs live in.
+
+    Safe to share between threads and event loops, and over a fork. Making one opens nothing.
+    """
+
+    def __init__(
+        self,
+        main: str | None = None,
+        database_url: str | None = None,
+        *,
+        broker: str | None = None,
+        backend: str | None = None,
+        include: Iterable[str] = (),
+        namespace: str | None = None,
+        task_cls: type[Task[..., Any]] = Task,
+        set_as_current: bool = True,
+        **settings: Any,
+    ) -> None:
+        given = {"database_url": database_url, "broker_url": broker, "result_backend": backend}
+        keywords = {key: value for key, value in given.items() if value is not None} | settings
+        if include:
+            keywords["include"] = tuple(include)
+        self.main = main
+        self.conf = Settings(keywords, namespace=namespace)
+        self.Task = task_cls
+        self.tasks = TaskRegistry()
+        self._client: Client | None = None
+        self._sender: Sender | None = None
+        if set_as_current:
+            self.set_current()
+
+    @property
+    def client(self) -> Client:
+        """What sends this App's queries."""
+        if self._client is None:
+            self._client = Client(
+                lambda: str(self.conf.database_url),
+                schema=self.conf.schema,
+                limit=self.conf.pool_limit or 10,
+            )
+        return self._client
+
+    @property
+    def sender(self) -> Sender:
+        """What sends this App's jobs."""
+        if self._sender is None:
+            self._sender = Sender(
+                self.client,
+                retry=lambda: retry_policy(self._publish_retry_policy()),
+                notify=lambda: bool(self.conf.notify),
+            )
+        return self._sender
+
+    @property
+    def jobs(self) -> Jobs:
+        """Look at jobs, cancel and retry them."""
+        return Jobs(self.client)
+
+    @property
+    def control(self) -> Control:
+        """Celery's `app.control`."""
+        return Control(self)
+
+    @property
+    def timezone(self) -> tzinfo:
+        """The zone in which datetimes without one are read."""
+        zone = self.conf.timezone
+        return ZoneInfo(zone) if isinstance(zone, str) else zone
+
+    @overload
+    def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
+    @overload
+    def task(
+        self,
+        /,
+        *,
+        name: str | None = ...,
+        bind: bool = ...,
+        base: type[Task[..., Any]] | None = ...,
+        **options: Any,
+    ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+    def task(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        bind: bool = False,
+        base: type[Task[..., Any]] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Register a function as a task: `@app.task` or `@app.task(bind=True, …)`.
+
+        Args:
+            function: the function, `def` or `async def`.
+            name: the name under which jobs ask for it; default "module.function".
+            bind: give the task itself as the first argument.
+            base: a subclass of `pgqueue.Task` with hooks or defaults of your own.
+            **options: the task's attributes, such as `queue`, `max_retries`, `autoretry_for`.
+
+        Raises:
+            TypeError: an option is unknown.
+            AlreadyRegistered: another function has the name.
+        """
+
+        def register(wrapped: Callable[..., Any]) -> Task[..., Any]:
+            task_name = name or self.gen_task_name(wrapped.__qualname__, wrapped.__module__)
+            task = make_task(
+                self,
+                wrapped,
+                name=task_name,
+                base=base or self.Task,
+                bind=bind,
+                options=options,
+            )
+            self._register(task, wrapped)
+            return task
+
+        return register if function is None else register(function)
+
+    def gen_task_name(self, name: str, module: str) -> str:
+        """The name of a task without one of its own: "module.function"."""
+        if module == "__main__":
+            module = self.main or _main_module_name() or module
+        return f"{module}.{name}".replace(".<locals>", "")
+
+    def send_task(
+        self,
+        name: str,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> AsyncResult[Any]:
+        """Enqueue a call of a task by its name; this process need not know the task.
+
+        Options and errors are those of `Task.apply_async`.
+        """
+        way = split_way(options)
+        job = self.new_job(name, args, kwargs, options)
+        refused = self.sender.send([job], twin="asend_task", **way)
+        raise_if_refused(self, refused)
+        return AsyncResult(job.id, app=self)
+
+    async def asend_task(
+        self,
+        name: str,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> AsyncResult[Any]:
+        """Async twin of `send_task`."""
+        way = split_way(options)
+        job = self.new_job(name, args, kwargs, options)
+        refused = await self.sender.asend([job], twin="send_task", **way)
+        raise_if_refused(self, refused)
+        return AsyncResult(job.id, app=self)
+
+    def send_many(
+        self, signatures: Iterable[Signature], *, connection: object | None = None
+    ) -> list[AsyncResult[Any]]:
+        """Enqueue many calls at once, all or none: `app.send_many([add.s(1, 2), add.s(3, 4)])`.
+
+        One statement, whatever their number, in the caller's transaction if one is given. Results
+        come in the order of the signatures. Errors are those of `Task.apply_async`.
+        """
+        jobs = [self._job_of(one) for one in signatures]
+        refused = self.sender.send(jobs, connection=connection, twin="asend_many")
+        raise_if_refused(self, refused)
+        return [AsyncResult(job.id, app=self) for job in jobs]
+
+    async def asend_many(
+        self, signatures: Iterable[Signature], *, connection: object | None = None
+    ) -> list[AsyncResult[Any]]:
+        """Async twin of `send_many`."""
+        jobs = [self._job_of(one) for one in signatures]
+        refused = await self.sender.asend(jobs, connection=connection, twin="send_many")
+        raise_if_refused(self, refused)
+        return [AsyncResult(job.id, app=self) for job in jobs]
+
+    def using(self, connection: object | None) -> AbstractContextManager[None]:
+        """A block in which all that this App sends joins the transaction of `connection`.
+
+        The innermost block counts; `using(None)` switches it off inside. asyncio tasks begun in
+        the block inherit it, threads do not.
+
+        Raises:
+            TypeError: it is no open connection or session.
+        """
+        return self.sender.using(connection)
+
+    def signature(self, task: str | Mapping[str, Any], *args: Any, **kwargs: Any) -> Signature:
+        """A signature that this App sends."""
+        return signature(task, *args, app=self, **kwargs)
+
+    def AsyncResult(self, task_id: str) -> AsyncResult[Any]:  # noqa: N802 - Celery's name
+        """The handle of a job, by its id."""
+        return AsyncResult(task_id, app=self)
+
+    def config_from_object(
+        self,
+        obj: object,
+        silent: bool = False,  # noqa: FBT001, FBT002 - Celery's signature
+        force: bool = False,  # noqa: FBT001, FBT002
+        namespace: str | None = None,
+    ) -> None:
+        """Read settings from a module, its name, an object or a dict; what is named is read late."""
+        self.conf.config_from_object(obj, silent=silent, force=force, namespace=namespace)
+
+    def config_from_envvar(
+        self,
+        variable_name: str,
+        silent: bool = False,  # noqa: FBT001, FBT002 - Celery's signature
+        force: bool = False,  # noqa: FBT001, FBT002
+        namespace: str | None = None,
+    ) -> None:
+        """Read settings from the module that an environment variable names."""
+        self.conf.config_from_envvar(variable_name, silent=silent, force=force, namespace=namespace)
+
+    def add_defaults(
+        self, mapping: Mapping[str, object] | Callable[[], Mapping[str, object]]
+    ) -> None:
+        """Give values that everything else overrides."""
+        self.conf.add_defaults(mapping)
+
+    def import_tasks(self) -> None:
+        """Import the modules that `include` and `imports` name, so that their tasks register."""
+        for module in (*self.conf.include, *self.conf.imports):
+            importlib.import_module(module)
+
+    def set_current(self) -> None:
+        """Make this the current App of the thread."""
+        current.set_current_app(self)
+
+    def set_default(self) -> None:
+        """Make this the current App of every thread that has not set its own."""
+        current.set_default_app(self)
+
+    def start(self, argv: Sequence[str] | None = None) -> None:
+        """Run the command line, as `pgqueue` does, with this App."""
+        importlib.import_module("pgqueue.cli").main(argv, app=self)
+
+    def worker_main(self, argv: Sequence[str] | None = None) -> None:
+        """Run a worker in this process, with the options of `pgqueue worker`."""
+        importlib.import_module("pgqueue.cli").main(argv or ["worker"], app=self)
+
+    def close(self) -> None:
+        """Close this App's idle connections; a later call opens new ones."""
+        if self._client is not None:
+            self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<App {self.main or '(no name)'}>"
+
+    def new_job(
+        self,
+        name: str,
+        args: Sequence[Any] | None,
+        kwargs: Mapping[str, Any] | None,
+        options: dict[str, Any],
+    ) -> NewJob:
+        """The job that a call of the task would send; nothing is sent. Takes `options` apart."""
+        task = self.tasks.get(name)
+        if task is not None:
+            return task.new_job(args, kwargs, options)
+        if not name:
+            raise ValueError(f"{name!r} is not the name of a task")
+        return build_job(self, name, () if args is None else args, kwargs or {}, options)
+
+    def _job_of(self, one: Signature) -> NewJob:
+        options = one["options"]
+        return self.new_job(one["task"], one["args"], one["kwargs"], dict(options))
+
+    def _register(self, task: Task[..., Any], function: Callable[..., Any]) -> None:
+        known = self.tasks.get(task.name)
+        if known is not None and not _is_same_function(known, function):
+            raise AlreadyRegistered(
+                f"task {task.name!r} is {inspect.getmodule(known.run)} already: give one of them name="
+            )
+        self.tasks[task.name] = task
+
+    def _publish_retry_policy(self) -> dict[str, Any]:
+        if not self.conf.task_publish_retry:
+            return {"max_retries": 0}
+        return dict(self.conf.task_publish_retry_policy)
+
+
+def _is_same_function(known: Task[..., Any], function: Callable[..., Any]) -> bool:
+    # A module that is reloaded, or imported as `__main__` too, defines the same function again.
+    old = known.__wrapped__  # type: ignore[attr-defined]
+    return (old.__qualname__, old.__code__.co_filename) == (
+        function.__qualname__,
+        function.__code__.co_filename,
+    )
+
+
+def _main_module_name() -> str | None:
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return None if spec is None else spec.name

@@ -1,0 +1,350 @@
+"""The handle of a job: how it stands, its result, and waiting for it."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import threading
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from pgqueue import states
+from pgqueue.core import codec, errors
+from pgqueue.core.ids import canonical_id
+from pgqueue.current import get_current_app, running
+from pgqueue.exceptions import OperationalError, TaskRevokedError, TimeoutError  # noqa: A004 - ours is also the builtin
+from pgqueue.states import JobState
+from pgqueue.store.queries import JobResult, cancel_jobs, read_results
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+    from datetime import datetime, timedelta
+
+    from pgqueue.app import App
+
+R_co = TypeVar("R_co", covariant=True)
+
+__all__ = ["AsyncResult", "allow_join_result"]
+
+_may_join: ContextVar[bool] = ContextVar("pgqueue_may_join", default=False)
+
+
+@contextmanager
+def allow_join_result() -> Iterator[None]:
+    """Let a task wait for another's result in this block, at the price of a child that idles."""
+    token = _may_join.set(True)
+    try:
+        yield
+    finally:
+        _may_join.reset(token)
+
+
+class AsyncResult(Generic[R_co]):
+    """The handle of a job, by its id; it reads the database when asked.
+
+    What it read of an ended job it remembers. An id that nobody has sent reads PENDING; see
+    `exists`.
+    """
+
+    def __init__(self, id: str, app: App | None = None) -> None:
+        self.id = canonical_id(id)
+        self._app = app
+        self._ended: JobResult | None = None
+        self.duplicate = False
+
+    @property
+    def app(self) -> App:
+        """The App whose database it reads."""
+        return self._app or get_current_app()
+
+    @property
+    def task_id(self) -> str:
+        """The id of the job."""
+        return self.id
+
+    @property
+    def state(self) -> str:
+        """PENDING, STARTED, RETRY, SUCCESS, FAILURE or REVOKED, as in Celery."""
+        return _state_of(self._read())
+
+    status = state
+
+    @property
+    def result(self) -> R_co | BaseException | None:
+        """What the task returned, or the exception that it raised; None until then."""
+        return cast("R_co | BaseException | None", _value_of(self._read()))
+
+    info = result
+
+    @property
+    def traceback(self) -> str | None:
+        """The traceback of the failure, as text."""
+        found = self._read()
+        return found.traceback if found is not None and _error_is_kept(found) else None
+
+    @property
+    def date_done(self) -> datetime | None:
+        """When the job ended, in UTC."""
+        found = self._read()
+        return found.finished_at if found is not None and JobState(found.state).is_final else None
+
+    @property
+    def retries(self) -> int:
+        """How many errors were retried."""
+        found = self._read()
+        return 0 if found is None else found.retries
+
+    @property
+    def queue(self) -> str | None:
+        """The job's queue."""
+        found = self._read()
+        return None if found is None else found.queue
+
+    @property
+    def worker(self) -> str | None:
+        """The name of the worker that ran it, or runs it."""
+        found = self._read()
+        return None if found is None else found.worker
+
+    @property
+    def name(self) -> str | None:
+        """The name of the task."""
+        found = self._read()
+        return None if found is None else found.task
+
+    @property
+    def args(self) -> Any:
+        """The positional arguments."""
+        found = self._read()
+        return None if found is None or found.args is None else codec.decode(found.args)
+
+    @property
+    def kwargs(self) -> Any:
+        """The keyword arguments."""
+        found = self._read()
+        return None if found is None or found.kwargs is None else codec.decode(found.kwargs)
+
+    @property
+    def parent(self) -> AsyncResult[Any] | None:
+        """The job whose task sent this one."""
+        found = self._read()
+        if found is None or found.parent_id is None:
+            return None
+        return AsyncResult(found.parent_id, app=self._app)
+
+    def exists(self) -> bool:
+        """Whether the database knows the job."""
+        return self._read() is not None
+
+    async def aexists(self) -> bool:
+        """Async twin of `exists`."""
+        return await self._aread() is not None
+
+    def ready(self) -> bool:
+        """Whether the job has ended."""
+        return _has_ended(self._read())
+
+    async def aready(self) -> bool:
+        """Async twin of `ready`."""
+        return _has_ended(await self._aread())
+
+    def successful(self) -> bool:
+        """Whether the job ended with a result."""
+        return self.state == states.SUCCESS
+
+    def failed(self) -> bool:
+        """Whether the job failed."""
+        return self.state == states.FAILURE
+
+    def get(
+        self,
+        timeout: float | timedelta | None = None,
+        propagate: bool = True,  # noqa: FBT001, FBT002 - Celery's signature
+        interval: float | None = None,  # noqa: ARG002 - accepted; notifications need none
+    ) -> R_co:
+        """Wait for the job's end and return its result; None if results are not kept.
+
+        Args:
+            timeout: seconds to wait; None waits for ever.
+            propagate: raise the task's exception; False returns it.
+            interval: Celery's time between polls; without effect.
+
+        Raises:
+            TimeoutError: the job has not ended in time.
+            RuntimeError: inside a task (see `allow_join_result`), or for a job whose transaction
+                is still open here.
+            TaskRevokedError: the job was cancelled, or expired.
+            OperationalError: the database is out of reach.
+            BaseException: whatever the task raised, of its own class.
+        """
+        self._refuse_endless_wait()
+        ended = self._ended
+        if ended is None:
+            event = threading.Event()
+            notice = _Notice(event.set)
+            with notice.subscribed(self):
+                if not event.wait(_seconds_of(timeout)):
+                    raise self._too_late(timeout)
+            notice.check()
+            ended = self._read_ended(self.app.client.run(self._query()))
+        return cast("R_co", _outcome_of(self.id, ended, propagate=propagate))
+
+    async def aget(
+        self,
+        timeout: float | timedelta | None = None,
+        propagate: bool = True,  # noqa: FBT001, FBT002
+        interval: float | None = None,  # noqa: ARG002
+    ) -> R_co:
+        """Async twin of `get`."""
+        self._refuse_endless_wait()
+        ended = self._ended
+        if ended is None:
+            loop, event = asyncio.get_running_loop(), asyncio.Event()
+            notice = _Notice(lambda: loop.call_soon_threadsafe(event.set))
+            with notice.subscribed(self):
+                try:
+                    await asyncio.wait_for(event.wait(), _seconds_of(timeout))
+                except builtins.TimeoutError:
+                    raise self._too_late(timeout) from None
+            notice.check()
+            ended = self._read_ended(await self.app.client.arun(self._query()))
+        return cast("R_co", _outcome_of(self.id, ended, propagate=propagate))
+
+    def __await__(self) -> Generator[Any, None, R_co]:
+        return self.aget().__await__()
+
+    wait = get
+
+    def revoke(self) -> bool:
+        """Cancel the job; False if it has ended. A run that has begun goes on, but is its last."""
+        return self.id in self.app.client.run(cancel_jobs([self.id]))
+
+    async def arevoke(self) -> bool:
+        """Async twin of `revoke`."""
+        return self.id in await self.app.client.arun(cancel_jobs([self.id]))
+
+    def __repr__(self) -> str:
+        return f"<AsyncResult: {self.id}>"
+
+    def __str__(self) -> str:
+        return self.id
+
+    def __eq__(self, other: object) -> bool:
+        return other.id == self.id if isinstance(other, AsyncResult) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (AsyncResult, (self.id,))
+
+    def _query(self) -> Any:
+        return read_results([self.id], result_expires=self.app.conf.result_expires)
+
+    def _read(self) -> JobResult | None:
+        return self._ended or self._remember(self.app.client.run(self._query()))
+
+    async def _aread(self) -> JobResult | None:
+        return self._ended or self._remember(await self.app.client.arun(self._query()))
+
+    def _remember(self, found: dict[str, JobResult]) -> JobResult | None:
+        result = found.get(self.id)
+        if _has_ended(result):
+            self._ended = result
+        return result
+
+    def _read_ended(self, found: dict[str, JobResult]) -> JobResult:
+        ended = self._remember(found)
+        if ended is None or self._ended is None:
+            # Between the notice and this read somebody sent the id again, or removed its history.
+            raise OperationalError(f"the end of job {self.id} was seen, and is no longer there")
+        return ended
+
+    def _too_late(self, timeout: object) -> TimeoutError:
+        return TimeoutError(f"job {self.id} has not ended within {timeout} s")
+
+    def _refuse_endless_wait(self) -> None:
+        if running.get() is not None and not _may_join.get():
+            raise RuntimeError(
+                f"a task waits for job {self.id} and blocks a child meanwhile: let the next task "
+                "be sent by the end of this one, or use `with allow_join_result()`"
+            )
+        if self.app.sender.is_uncommitted(self.id):
+            raise RuntimeError(
+                f"job {self.id} was sent in the transaction of `with app.using(…)`, which is still "
+                "open: it cannot run before the commit, so wait for it after the block"
+            )
+
+
+class _Notice:
+    """One wait: hears of the end, or of the trouble that keeps anybody from knowing."""
+
+    def __init__(self, wake: Callable[[], object]) -> None:
+        self._wake = wake
+        self._trouble: OperationalError | None = None
+
+    def __call__(self, trouble: OperationalError | None) -> None:
+        self._trouble = trouble
+        self._wake()
+
+    @contextmanager
+    def subscribed(self, result: AsyncResult[Any]) -> Iterator[None]:
+        waiter = result.app.client.waiter
+        waiter.subscribe(result.id, self)
+        try:
+            yield
+        finally:
+            waiter.unsubscribe(result.id, self)
+
+    def check(self) -> None:
+        if self._trouble is not None:
+            raise self._trouble
+
+
+def _has_ended(found: JobResult | None) -> bool:
+    return found is not None and JobState(found.state).is_final
+
+
+def _error_is_kept(found: JobResult) -> bool:
+    return found.error_data is not None and not found.has_expired
+
+
+def _state_of(found: JobResult | None) -> str:
+    if found is None:
+        return states.PENDING
+    return states.task_state(
+        JobState(found.state),
+        retries=found.retries,
+        track_started=False,
+        custom=None,
+        result_is_kept=found.result is not None and not found.has_expired,
+        error_is_kept=_error_is_kept(found),
+    )
+
+
+def _value_of(found: JobResult | None) -> Any:
+    if found is None or found.has_expired:
+        return None
+    if found.state == JobState.SUCCEEDED:
+        return None if found.result is None else codec.decode(found.result)
+    if found.error_data is not None and found.error is not None:
+        return errors.restore(found.error_type or "Exception", found.error_data, found.error)
+    if found.state in {JobState.CANCELLED, JobState.EXPIRED}:
+        return TaskRevokedError("expired" if found.state == JobState.EXPIRED else "revoked")
+    return None
+
+
+def _outcome_of(job_id: str, ended: JobResult, *, propagate: bool) -> Any:
+    value = _value_of(ended)
+    if ended.state == JobState.SUCCEEDED or not propagate or not isinstance(value, BaseException):
+        return value
+    if ended.traceback:
+        value.add_note(f"in job {job_id} on {ended.worker}:\n{ended.traceback}")
+    raise value
+
+
+def _seconds_of(timeout: float | timedelta | None) -> float | None:
+    if timeout is None or isinstance(timeout, int | float):
+        return timeout
+    return timeout.total_seconds()

@@ -1,0 +1,173 @@
+"""Send jobs: on a connection of our own, or in the caller's transaction."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from pgqueue.store import handles
+from pgqueue.store.client import RetryPolicy
+from pgqueue.store.queries import insert_jobs, insert_named_jobs, new_send_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pgqueue.core.job import NewJob
+    from pgqueue.store.client import Client
+    from pgqueue.store.query import Query
+
+
+class Joined:
+    """A block in which everything sent joins one transaction."""
+
+    def __init__(self, connection: object) -> None:
+        self.connection = connection
+        self.is_open = True
+        self.sent: set[str] = set()
+        self._thread = threading.get_ident()
+        self._is_async = handles.is_async(connection)
+
+    def check(self) -> None:
+        """Refuse a send that would go elsewhere than its author thinks.
+
+        Raises:
+            RuntimeError: the block has ended, or this is another thread.
+        """
+        if not self.is_open:
+            raise RuntimeError(
+                "this code was started inside `with app.using(…)` and sends after the block has "
+                "ended: send inside it, or begin with `with app.using(None)`"
+            )
+        if not self._is_async and threading.get_ident() != self._thread:
+            raise RuntimeError(
+                "the connection of `with app.using(…)` belongs to another thread: send there, "
+                "or begin with `with app.using(None)`"
+            )
+
+
+class Sender:
+    """Sends jobs for one App."""
+
+    def __init__(
+        self, client: Client, *, retry: Callable[[], RetryPolicy], notify: Callable[[], bool]
+    ) -> None:
+        self._client = client
+        self._retry = retry
+        self._notify = notify
+        self._joined: ContextVar[Joined | None] = ContextVar("pgqueue_joined", default=None)
+
+    @contextmanager
+    def using(self, connection: object | None) -> Iterator[None]:
+        """Make what is sent in the block join `connection`'s transaction; None: nobody's."""
+        joined = None if connection is None else Joined(connection)
+        token = self._joined.set(joined)
+        try:
+            yield
+        finally:
+            self._joined.reset(token)
+            if joined is not None:
+                joined.is_open = False
+
+    def send(
+        self,
+        jobs: Sequence[NewJob],
+        *,
+        connection: object | None,
+        twin: str,
+        retry: RetryPolicy | None = None,
+    ) -> list[str]:
+        """Insert the jobs, all or none; returns the ids that refused it (then none was sent).
+
+        In the caller's transaction if a connection is given or a `using` block is open, else
+        committed at once, with `retry` when the database is out of reach. `twin` is the name of
+        the asynchronous call, for the error message.
+
+        Raises:
+            TypeError: the connection is asynchronous, or none.
+            RuntimeError: the `using` block has ended.
+            OperationalError: the database is out of reach.
+            SchemaTooOld: the schema does not fit.
+        """
+        joined, connection = self._target(connection)
+        if not jobs:
+            return []
+        query = self._query(jobs)
+        if connection is None:
+            refused = self._client.run(query, retry=retry or self._retry())
+        else:
+            handle = handles.sync_handle(connection, twin=twin)
+            refused = self._client.run_on(handle, query)
+        self._note(joined, jobs)
+        return refused
+
+    async def asend(
+        self,
+        jobs: Sequence[NewJob],
+        *,
+        connection: object | None,
+        twin: str,
+        retry: RetryPolicy | None = None,
+    ) -> list[str]:
+        """Async twin of `send`; `twin` is the name of the synchronous call."""
+        joined, connection = self._target(connection)
+        if not jobs:
+            return []
+        query = self._query(jobs)
+        if connection is None:
+            refused = await self._client.arun(query, retry=retry or self._retry())
+        else:
+            handle = handles.async_handle(connection, twin=twin)
+            refused = await self._client.arun_on(handle, query)
+        self._note(joined, jobs)
+        return refused
+
+    def is_uncommitted(self, job_id: str) -> bool:
+        """Whether the job was sent in a `using` block that is still open here."""
+        joined = self._joined.get()
+        return joined is not None and joined.is_open and job_id in joined.sent
+
+    def _target(self, connection: object | None) -> tuple[Joined | None, object | None]:
+        if connection is not None:
+            return None, connection
+        joined = self._joined.get()
+        if joined is None:
+            return None, None
+        joined.check()
+        return joined, joined.connection
+
+    def _query(self, jobs: Sequence[NewJob]) -> Query[list[str]]:
+        send_id, notify = new_send_id(), self._notify()
+        if any(job.is_named for job in jobs):
+            _refuse_repeated_ids(jobs)
+            return insert_named_jobs(jobs, send_id=send_id, notify=notify)
+        return insert_jobs(jobs, send_id=send_id, notify=notify)
+
+    @staticmethod
+    def _note(joined: Joined | None, jobs: Sequence[NewJob]) -> None:
+        if joined is not None:
+            joined.sent.update(job.id for job in jobs)
+
+
+def retry_policy(given: dict[str, Any] | None) -> RetryPolicy:
+    """Celery's `retry_policy` dict; what it leaves out has our default.
+
+    Raises:
+        TypeError: it has other keys.
+    """
+    known = {key: given[key] for key in given if key in RetryPolicy.__slots__} if given else {}
+    if given and len(known) < len(given):
+        unknown = sorted(set(given) - set(known) - {"retry_errors", "errback"})
+        if unknown:
+            raise TypeError(
+                f"retry_policy has no {unknown[0]!r}: it takes {', '.join(RetryPolicy.__slots__)}"
+            )
+    return RetryPolicy(**known)
+
+
+def _refuse_repeated_ids(jobs: Sequence[NewJob]) -> None:
+    ids = [job.id for job in jobs]
+    if len(set(ids)) < len(ids):
+        twice = next(job_id for job_id in ids if ids.count(job_id) > 1)
+        raise ValueError(f"task_id {twice} is given to two jobs of one send: each needs its own")

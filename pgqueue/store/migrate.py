@@ -1,0 +1,102 @@
+"""Bring a database to this release's schema, or print the SQL that does."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING, Final, TextIO
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+
+from pgqueue.exceptions import ImproperlyConfigured
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Any number will do, as long as nobody else uses it: "pgqueue" in ASCII.
+MIGRATION_LOCK: Final = 0x70677175657565
+SCHEMA_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,39}")
+
+
+def migrate(
+    database_url: str,
+    *,
+    schema: str = "pgqueue",
+    to: str = "head",
+    report: Callable[[str], None] | None = None,
+) -> tuple[str | None, str | None]:
+    """Bring the database to revision `to` and commit; doing it twice changes nothing.
+
+    Callers in any number wait for each other. `to` is a revision ("0001"), "head", or "base",
+    which removes all of pgqueue. Returns the revisions before and after; None is: no pgqueue.
+
+    Raises:
+        ImproperlyConfigured: the schema's name is not a plain lower-case identifier,
+            or the database's encoding is not UTF8.
+    """
+    check_schema_name(schema)
+    engine = sa.create_engine(sqlalchemy_url(database_url), poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        # Held to the end of the transaction: a second caller starts when the first has committed.
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+        _check_encoding(connection)
+        before = _revision(connection, schema)
+        connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
+        config = _config(schema)
+        config.attributes["connection"] = connection
+        if to == "base" or (before is not None and to != "head" and to < before):
+            command.downgrade(config, to)
+        else:
+            command.upgrade(config, to)
+        after = _revision(connection, schema)
+    engine.dispose()
+    if report is not None:
+        report(f"schema {schema}: {before or 'nothing'} -> {after or 'nothing'}")
+    return before, after
+
+
+def migration_sql(*, schema: str = "pgqueue", to: str = "head") -> str:
+    """The SQL that makes the schema from nothing, for a DBA to read and run."""
+    check_schema_name(schema)
+    text = io.StringIO()
+    command.upgrade(_config(schema, output=text), to, sql=True)
+    return text.getvalue()
+
+
+def sqlalchemy_url(database_url: str) -> str:
+    """The same URL, with the driver that pgqueue uses."""
+    return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+psycopg://", database_url)
+
+
+def check_schema_name(schema: str) -> None:
+    """Refuse a name that would have to be quoted: it stands in SQL as it is."""
+    if not SCHEMA_NAME.fullmatch(schema):
+        raise ImproperlyConfigured(
+            f"schema {schema!r} is not a plain identifier: use up to 40 lower-case letters, "
+            "digits and underscores, and do not begin with a digit"
+        )
+
+
+def _config(schema: str, *, output: TextIO | None = None) -> Config:
+    config = Config() if output is None else Config(output_buffer=output)
+    config.set_main_option("script_location", "pgqueue:migrations")
+    config.set_main_option("path_separator", "os")
+    config.attributes["schema"] = schema
+    return config
+
+
+def _revision(connection: sa.Connection, schema: str) -> str | None:
+    context = MigrationContext.configure(connection, opts={"version_table_schema": schema})
+    return context.get_current_revision()
+
+
+def _check_encoding(connection: sa.Connection) -> None:
+    encoding = connection.execute(sa.text("SHOW server_encoding")).scalar_one()
+    if encoding != "UTF8":
+        raise ImproperlyConfigured(
+            f"the database's encoding is {encoding}; pgqueue stores JSON and needs UTF8: "
+            "create the database with ENCODING 'UTF8' TEMPLATE template0"
+        )

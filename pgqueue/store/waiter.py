@@ -1,0 +1,194 @@
+"""Wait for the ends of jobs: one thread and one connection per process, however many wait."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import selectors
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+import psycopg
+from psycopg import sql
+
+from pgqueue.exceptions import OperationalError
+from pgqueue.store.execution import execute
+from pgqueue.store.queries import await_jobs, read_ends, stop_awaiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pgqueue.store.client import Client
+
+log = logging.getLogger(__name__)
+
+# A settle whose snapshot is older than our row does not notify us: look again soon, then rarely.
+LOOK_AGAIN_SECONDS: Final = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+IDLE_SECONDS: Final = 30.0
+GIVE_UP_SECONDS: Final = 30.0
+
+
+class Waiter:
+    """Calls back when jobs end.
+
+    Callbacks come from the waiter's thread: they must be quick, and not raise. The thread starts
+    with the first wait and ends after 30 seconds without any.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._thread: threading.Thread | None = None
+        self._begin()
+
+    def subscribe(self, job_id: str, ended: Callable[[OperationalError | None], None]) -> None:
+        """Call `ended(None)` once when the job has ended, or with an error when nobody can know."""
+        if self._pid != os.getpid():
+            self._begin()
+        with self._lock:
+            self._waiting.setdefault(job_id, []).append(ended)
+            self._new.add(job_id)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="pgqueue-results", daemon=True
+                )
+                self._thread.start()
+        self._poke()
+
+    def unsubscribe(self, job_id: str, ended: Callable[[OperationalError | None], None]) -> None:
+        """Wait no longer, without a call; harmless after the end."""
+        with self._lock:
+            callbacks = self._waiting.get(job_id, [])
+            if ended in callbacks:
+                callbacks.remove(ended)
+            if not callbacks and self._waiting.pop(job_id, None) is not None:
+                self._abandoned.add(job_id)
+
+    def stop(self) -> None:
+        """End the thread and close its connection; whoever still waits gets an error."""
+        with self._lock:
+            thread, self._stopping = self._thread, True
+        if thread is not None:
+            self._poke()
+            thread.join()
+        self._stopping = False
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._waiting: dict[str, list[Callable[[OperationalError | None], None]]] = {}
+        self._new: set[str] = set()
+        self._abandoned: set[str] = set()
+        self._thread = None
+        self._stopping = False
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_reader.setblocking(False)
+        self._wake_writer.setblocking(False)
+
+    def _poke(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # full: it is awake already
+            self._wake_writer.send(b"x")
+
+    def _run(self) -> None:
+        failing_since: float | None = None
+        while True:
+            try:
+                with self._listening() as listening:
+                    failing_since = None
+                    if self._serve(*listening):
+                        return
+            except (psycopg.Error, OperationalError) as error:
+                now = time.monotonic()
+                failing_since = failing_since or now
+                log.warning("waiting for results: %s; connecting again", error)
+                if now - failing_since > GIVE_UP_SECONDS or self._stopping:
+                    self._fail_all(f"nobody can tell whether the job has ended: {error}")
+                    return
+                time.sleep(min(0.1 + (now - failing_since) / 4, 2.0))
+
+    @contextlib.contextmanager
+    def _listening(self) -> Iterator[tuple[psycopg.Connection, str]]:
+        channel = f"{self._client.schema}:{secrets.token_hex(8)}"
+        connection = self._client.connect()
+        try:
+            # What we write here is only for ourselves, and worthless after a crash.
+            connection.execute("SET synchronous_commit = off")
+            connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+            yield connection, channel
+        finally:
+            connection.close()
+
+    def _serve(self, connection: psycopg.Connection, channel: str) -> bool:
+        """Wait and call back; True: nobody waits any more, and the thread is to end."""
+        with self._lock:
+            self._new.update(self._waiting)  # of a connection before this one
+        looks = iter(LOOK_AGAIN_SECONDS)
+        idle_since = time.monotonic()
+        pause = 0.0
+        with selectors.DefaultSelector() as selector:
+            selector.register(connection.fileno(), selectors.EVENT_READ)
+            selector.register(self._wake_reader, selectors.EVENT_READ)
+            while True:
+                if self._subscribe_new(connection, channel):
+                    looks = iter(LOOK_AGAIN_SECONDS)
+                    pause = next(looks)
+                if self._may_end(idle_since):
+                    return True
+                if self._waiting:
+                    idle_since = time.monotonic()
+                self._call_back({note.payload for note in connection.notifies(timeout=0)})
+                if not selector.select(pause if self._waiting else 1.0):
+                    self._call_back(self._look(connection))
+                    pause = next(looks, LOOK_AGAIN_SECONDS[-1])
+                self._drain_pokes()
+
+    def _subscribe_new(self, connection: psycopg.Connection, channel: str) -> bool:
+        with self._lock:
+            new, self._new = [job_id for job_id in self._new if job_id in self._waiting], set()
+            abandoned, self._abandoned = list(self._abandoned), set()
+        if abandoned:
+            execute(connection, stop_awaiting(abandoned, channel=channel), self._client.schema)
+        if not new:
+            return False
+        execute(connection, await_jobs(new, channel=channel), self._client.schema)
+        self._call_back(execute(connection, read_ends(new), self._client.schema))
+        return True
+
+    def _look(self, connection: psycopg.Connection) -> set[str]:
+        with self._lock:
+            waiting = list(self._waiting)
+        return execute(connection, read_ends(waiting), self._client.schema) if waiting else set()
+
+    def _call_back(self, ended: set[str]) -> None:
+        for job_id in ended:
+            with self._lock:
+                callbacks = self._waiting.pop(job_id, [])
+            for callback in callbacks:
+                callback(None)
+
+    def _fail_all(self, reason: str) -> None:
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+            self._new.clear()
+            self._thread = None
+        for callbacks in waiting.values():
+            for callback in callbacks:
+                callback(OperationalError(reason))
+
+    def _may_end(self, idle_since: float) -> bool:
+        if self._stopping:
+            self._fail_all("the App was closed while the job's end was awaited")
+            return True
+        with self._lock:
+            if self._waiting or time.monotonic() - idle_since < IDLE_SECONDS:
+                return False
+            self._thread = None
+            return True
+
+    def _drain_pokes(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._wake_reader.recv(4096):
+                pass

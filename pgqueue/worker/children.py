@@ -1,0 +1,368 @@
+"""The pool of children: hands jobs out, gathers outcomes, replaces children that end."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import selectors
+import threading
+import time
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from pgqueue.core.lifecycle import (
+    Interrupted,
+    Lost,
+    Outcome,
+    Released,
+    Run,
+    Settlement,
+    Success,
+    settle,
+)
+from pgqueue.worker import preload
+from pgqueue.worker.child_process import ChildProcess
+from pgqueue.worker.estimates import Estimates
+from pgqueue.worker.wakeup import WakeUp
+from pgqueue.worker.wire import FromChild
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pgqueue.core.job import ClaimedJob
+    from pgqueue.worker.child import ChildSpec
+
+log = logging.getLogger(__name__)
+
+# About this much work is claimed ahead for each child, and this much of it given to the child itself.
+CLAIM_AHEAD_SECONDS: Final = 0.05
+GIVE_AHEAD_SECONDS: Final = 0.01
+MOST_AHEAD: Final = 500
+MOST_GIVEN: Final = 250
+# A job that runs longer than this while another child idles gives back what waits behind it.
+STUCK_SECONDS: Final = 0.02
+# Outcomes come in a stream while children are busy: gather for a moment instead of waking for each.
+GATHER_SECONDS: Final = 0.001
+BOOT_FAILURES: Final = 5
+NOT_RUN: Final = Run(None, None, None)
+
+
+class Children:
+    """N child processes that run claimed jobs.
+
+    `settled` is called with each settlement, from this pool's thread or a caller's. Public methods
+    may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        spec: ChildSpec,
+        *,
+        count: int,
+        max_tasks_per_child: int | None,
+        max_crashes: int,
+        settled: Callable[[Success | Settlement], None],
+        has_room: Callable[[], None],
+    ) -> None:
+        self._spec = spec
+        self._count = count
+        self._max_tasks = max_tasks_per_child
+        self._max_crashes = max_crashes
+        self._settled = settled
+        self._has_room = has_room
+        self._context = multiprocessing.get_context(start_method())
+        self._lock = threading.RLock()
+        self._children: list[ChildProcess] = []
+        self._buffer: deque[ClaimedJob] = deque()
+        self._estimates = Estimates()
+        self._wake = WakeUp()
+        self._selector = selectors.DefaultSelector()
+        self._thread: threading.Thread | None = None
+        self._boot_failures = 0
+        self._numbers = 0
+        self._is_stopping = False
+        self.boot_error: str | None = None
+
+    def start(self) -> None:
+        """Start the children; they take jobs when they have booted."""
+        preload.start_server(self._spec.app)
+        self._selector.register(self._wake, selectors.EVENT_READ)
+        with self._lock:
+            for _ in range(self._count):
+                self._start_child()
+        self._thread = threading.Thread(target=self._run, name="pgqueue-children", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a child can take a job."""
+        with self._lock:
+            return any(child.is_ready for child in self._children)
+
+    def pids(self) -> list[int]:
+        """The process ids of the living children."""
+        with self._lock:
+            return [child.process.pid for child in self._children]
+
+    def room(self) -> int:
+        """How many jobs to claim now: what would begin within about 50 ms, or nothing.
+
+        Half of that or more, unless a child is out of work: many small claims cost more.
+        """
+        with self._lock:
+            takers = [child for child in self._children if child.accepts_jobs]
+            if not takers or self._is_stopping:
+                return 0
+            each = max(1, min(MOST_AHEAD, int(CLAIM_AHEAD_SECONDS / self._estimates.any_seconds)))
+            wanted = each * len(takers)
+            here = len(self._buffer) + sum(len(child.in_hand) for child in takers)
+            room = wanted - here
+            is_hungry = not self._buffer and any(not child.in_hand for child in takers)
+            return room if room * 2 >= wanted or (is_hungry and room > 0) else 0
+
+    def accept(self, jobs: Iterable[ClaimedJob]) -> None:
+        """Take claimed jobs, and hand them out as far as children have room."""
+        with self._lock:
+            self._buffer.extend(jobs)
+            self._hand_out()
+
+    def held(self) -> set[tuple[str, int]]:
+        """The (job id, claim) pairs that wait or run here."""
+        with self._lock:
+            held = {(job.id, job.claim) for job in self._buffer}
+            for child in self._children:
+                held.update((job.id, job.claim) for job in child.in_hand.values())
+            return held
+
+    def drop(self, lost: set[tuple[str, int]]) -> None:
+        """Forget jobs whose leases are lost; a child that runs one of them is killed."""
+        with self._lock:
+            self._buffer = deque(job for job in self._buffer if (job.id, job.claim) not in lost)
+            for child in self._children:
+                mine = [job for job in child.in_hand.values() if (job.id, job.claim) in lost]
+                if mine:
+                    for job in mine:
+                        del child.in_hand[job.id]
+                    child.kill()
+
+    def kill_all(self) -> None:
+        """Forget all jobs and kill all children; new ones start. For a worker that lost its leases."""
+        with self._lock:
+            self._buffer.clear()
+            for child in self._children:
+                child.in_hand.clear()
+                child.kill()
+
+    def stop_giving(self) -> None:
+        """Begin to stop: claims that have not begun go back, what runs goes on."""
+        with self._lock:
+            self._is_stopping = True
+            while self._buffer:
+                self._settle(self._buffer.popleft(), Released(), NOT_RUN)
+            for child in self._children:
+                child.recall()
+                child.finish()
+        self._wake.set()
+
+    def are_idle(self) -> bool:
+        """Whether no job is here."""
+        with self._lock:
+            return not self._buffer and not any(child.in_hand for child in self._children)
+
+    def interrupt(self) -> None:
+        """Kill the children that still run; their jobs go back."""
+        with self._lock:
+            for child in self._children:
+                child.kill()
+                for job in child.in_hand.values():
+                    self._settle(job, Interrupted(), NOT_RUN)
+                child.in_hand.clear()
+
+    def join(self) -> None:
+        """Wait for the children and the pool's thread to end, after `stop_giving`."""
+        if self._thread is not None:
+            self._wake.set()
+            self._thread.join()
+        self._wake.close()
+        self._selector.close()
+
+    def _run(self) -> None:
+        while True:
+            events = self._selector.select(timeout=0.05 if self._is_anybody_stuck() else 1.0)
+            with self._lock:
+                heard = self._attend(events)
+                self._recall_behind_long_jobs()
+                self._hand_out()
+                if self._is_stopping and not self._children:
+                    return
+            if self.room() > 0:
+                self._has_room()
+            if heard > 1:
+                time.sleep(GATHER_SECONDS)
+
+    def _attend(self, events: list[tuple[selectors.SelectorKey, int]]) -> int:
+        heard = 0
+        for key, _ in events:
+            if key.fileobj is self._wake:
+                self._wake.clear()
+                continue
+            child: ChildProcess = key.data
+            if child not in self._children:
+                continue
+            try:
+                heard += self._hear(child)
+                child.outbox.flush()
+                if key.fileobj == child.process.sentinel:
+                    self._hear_rest(child)
+                    self._bury(child)
+            except (EOFError, BrokenPipeError):
+                self._bury(child)
+        return heard
+
+    def _hear_rest(self, child: ChildProcess) -> None:
+        try:
+            while self._hear(child):
+                pass
+        except EOFError:
+            pass
+
+    def _hear(self, child: ChildProcess) -> int:
+        messages = child.inbox.receive()
+        for message in messages:
+            match message[0]:
+                case FromChild.SUCCESS:
+                    self._ended(child, Success._make(message[1:]))
+                case FromChild.SETTLEMENT:
+                    self._ended(child, Settlement._make(message[1:]))
+                case FromChild.RETURNED:
+                    self._returned(child, message[1])
+                case FromChild.READY:
+                    child.is_ready = True
+                    self._boot_failures = 0
+                    log.debug("%s is ready, pid %s", child.name, message[1])
+                case FromChild.BOOT_FAILED:
+                    child.boot_error = message[1]
+        if messages:
+            child.heard_at = time.monotonic()
+        return len(messages)
+
+    def _ended(self, child: ChildProcess, settlement: Success | Settlement) -> None:
+        job = child.in_hand.pop(settlement.job_id, None)
+        if job is None:
+            return  # its lease was lost meanwhile
+        if settlement.started is not None and settlement.finished is not None:
+            estimated = self._estimates.of(job.task)
+            self._estimates.learn(job.task, settlement.finished - settlement.started)
+            child.expected_seconds -= estimated
+        if not child.in_hand:
+            child.expected_seconds = 0.0
+        self._settled(settlement)
+
+    def _returned(self, child: ChildProcess, job_ids: list[str]) -> None:
+        child.is_recalled = False
+        jobs = [child.in_hand.pop(job_id) for job_id in job_ids if job_id in child.in_hand]
+        child.expected_seconds = sum(self._estimates.of(job.task) for job in child.in_hand.values())
+        if child.quota is not None:
+            child.quota += len(jobs)
+        if self._is_stopping:
+            for job in jobs:
+                self._settle(job, Released(), NOT_RUN)
+        else:
+            self._buffer.extendleft(reversed(jobs))
+
+    def _bury(self, child: ChildProcess) -> None:
+        """Attribute the end of a child to the job that it was running; the others were not begun."""
+        self._children.remove(child)
+        self._selector.unregister(child.inbox)
+        self._selector.unregister(child.process.sentinel)
+        reason = child.end_reason()
+        jobs = list(child.in_hand.values())
+        if jobs:
+            log.error("%s ended while it ran job %s: %s", child.name, jobs[0].id, reason)
+            self._settle(
+                jobs[0], Lost(reason, self._max_crashes), Run(None, None, child.process.pid)
+            )
+            for job in jobs[1:]:
+                if self._is_stopping:
+                    self._settle(job, Released(), NOT_RUN)
+            if not self._is_stopping:
+                self._buffer.extendleft(reversed(jobs[1:]))
+        elif not child.is_finishing:
+            log.warning("%s ended: %s", child.name, reason)
+        if not child.is_ready:
+            self._boot_failed(child, reason)
+        child.close()
+        if not self._is_stopping and self.boot_error is None and not self._has_successor(child):
+            self._start_child()
+
+    def _boot_failed(self, child: ChildProcess, reason: str) -> None:
+        self._boot_failures += 1
+        log.error("%s did not start: %s", child.name, child.boot_error or reason)
+        if self._boot_failures >= BOOT_FAILURES:
+            self.boot_error = child.boot_error or reason
+
+    def _has_successor(self, child: ChildProcess) -> bool:
+        return any(other.predecessor is child for other in self._children)
+
+    def _start_child(self, predecessor: ChildProcess | None = None) -> None:
+        self._numbers += 1
+        spec = replace(
+            self._spec, name=f"{self._spec.name}-{self._numbers}", parent_pid=os.getpid()
+        )
+        child = ChildProcess(self._context, spec, quota=self._max_tasks, predecessor=predecessor)
+        self._children.append(child)
+        self._selector.register(child.inbox, selectors.EVENT_READ, child)
+        self._selector.register(child.process.sentinel, selectors.EVENT_READ, child)
+
+    def _hand_out(self) -> None:
+        if not self._buffer:
+            return
+        # The child with the least to do first: no job waits while somebody is free.
+        takers = [child for child in self._children if child.accepts_jobs]
+        for child in sorted(takers, key=lambda one: (len(one.in_hand) > 0, one.expected_seconds)):
+            self._give(child, len(takers))
+            if not self._buffer:
+                return
+
+    def _give(self, child: ChildProcess, takers: int) -> None:
+        share = -(-len(self._buffer) // takers)
+        most = min(MOST_GIVEN - len(child.in_hand), share if child.quota is None else child.quota)
+        jobs: list[ClaimedJob] = []
+        seconds = 0.0
+        while self._buffer and len(jobs) < most:
+            expected = self._estimates.of(self._buffer[0].task)
+            is_first = not child.in_hand and not jobs
+            if not is_first and child.expected_seconds + seconds + expected > GIVE_AHEAD_SECONDS:
+                break
+            jobs.append(self._buffer.popleft())
+            seconds += expected
+        if jobs:
+            try:
+                child.give(jobs, expected_seconds=seconds)
+            except BrokenPipeError:
+                self._wake.set()  # its jobs are in its hand: its burial sorts them out
+            if child.quota == 0 and not self._is_stopping:
+                self._start_child(predecessor=child)
+
+    def _is_anybody_stuck(self) -> bool:
+        with self._lock:
+            return any(len(child.in_hand) > 1 for child in self._children)
+
+    def _recall_behind_long_jobs(self) -> None:
+        if self._buffer or not any(c.accepts_jobs and not c.in_hand for c in self._children):
+            return
+        now = time.monotonic()
+        for child in self._children:
+            if len(child.in_hand) > 1 and now - child.heard_at > STUCK_SECONDS:
+                child.recall()
+
+    def _settle(self, job: ClaimedJob, outcome: Outcome, run: Run) -> None:
+        self._settled(settle(job, outcome, run))
+
+
+def start_method() -> str:
+    """How children are made: from a server that has the App loaded, where there is such a thing."""
+    methods: list[Any] = multiprocessing.get_all_start_methods()
+    return "forkserver" if "forkserver" in methods else "spawn"

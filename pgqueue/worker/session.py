@@ -1,0 +1,131 @@
+"""A worker's connection for one duty, with the settings that its statements need."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import psycopg
+
+from pgqueue.exceptions import OperationalError
+from pgqueue.store.execution import execute
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pgqueue.store.client import Client
+    from pgqueue.store.query import Query
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+# A DBA's defaults for applications must not end a claim or a LISTEN, nor change what a statement sees.
+# No plan of ours is better with a scan of a whole table, whatever the statistics say.
+SETTINGS: Final = "; ".join(
+    f"SET {name} = {value}"
+    for name, value in {
+        "default_transaction_isolation": "'read committed'",
+        "default_transaction_read_only": "off",
+        "statement_timeout": "0",
+        "lock_timeout": "0",
+        "idle_in_transaction_session_timeout": "0",
+        "idle_session_timeout": "0",
+        "client_connection_check_interval": "'1s'",
+        "synchronous_commit": "on",
+        "timezone": "'UTC'",
+        "jit": "off",
+        "enable_seqscan": "off",
+        "enable_bitmapscan": "off",
+        "enable_sort": "off",
+    }.items()
+)
+LONGEST_PAUSE_SECONDS: Final = 5.0
+
+
+class Session:
+    """One connection, opened when needed and opened again after trouble.
+
+    `opened` is called with each new connection before its first use. Not safe to share between
+    threads: each duty has its own.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        duty: str,
+        *,
+        stopping: Callable[[], bool],
+        opened: Callable[[psycopg.Connection], None] | None = None,
+    ) -> None:
+        self._client = client
+        self._duty = duty
+        self._stopping = stopping
+        self._opened = opened
+        self._connection: psycopg.Connection | None = None
+        self._failures = 0
+
+    @property
+    def connection(self) -> psycopg.Connection:
+        """The connection; opened if there is none.
+
+        Raises:
+            OperationalError: the database is out of reach.
+            psycopg.OperationalError: it went away at once.
+        """
+        if self._connection is None or self._connection.closed:
+            connection = self._client.connect()
+            try:
+                connection.execute(SETTINGS)
+                if self._opened is not None:
+                    self._opened(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def run(self, query: Query[T]) -> T:
+        """Send the query once, and commit.
+
+        Raises:
+            OperationalError, psycopg.OperationalError: the database is out of reach, or refused.
+        """
+        result = execute(self.connection, query, self._client.schema)
+        if self._failures:
+            log.info("%s: the database is back", self._duty)
+            self._failures = 0
+        return result
+
+    def run_until_done(self, query: Query[T]) -> T | None:
+        """Send the query until it is done, whatever happens to the database; None: stopped meanwhile.
+
+        Only for queries that do no harm when they are sent again after an unknown outcome.
+        """
+        while True:
+            try:
+                return self.run(query)
+            except (OperationalError, psycopg.OperationalError) as error:
+                self.recover(error)
+                if self._stopping() and self._failures > 3:
+                    log.error("%s: gave up on %s while stopping", self._duty, query.statement)  # noqa: TRY400
+                    return None
+
+    def recover(self, error: BaseException) -> None:
+        """Say once that there is trouble, drop a broken connection, and pause before the next try."""
+        if self._failures == 0:
+            log.warning("%s: %s; trying again", self._duty, str(error).strip())
+        self._failures += 1
+        if self._connection is not None and self._connection.broken:
+            self.close()
+        longest = min(0.05 * 2.0 ** min(self._failures, 10), LONGEST_PAUSE_SECONDS)
+        until = time.monotonic() + random.uniform(longest / 2, longest)
+        while time.monotonic() < until and not (self._stopping() and self._failures > 1):
+            time.sleep(0.02)
+
+    def close(self) -> None:
+        """Close the connection; the next query opens another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
