@@ -17,6 +17,7 @@ schema: str = config.attributes.get("schema", "pgqueue")
 if context.is_offline_mode():
     context.configure(
         dialect_name="postgresql",
+        dialect_opts={"paramstyle": "named"},  # with the driver's own style each % is doubled
         literal_binds=True,
         version_table_schema=schema,
         transactional_ddl=True,

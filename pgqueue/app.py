@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
 from zoneinfo import ZoneInfo
 
 from pgqueue import current
@@ -112,6 +112,16 @@ class App:
         self,
         /,
         *,
+        bind: Literal[True],
+        name: str | None = ...,
+        base: type[Task[..., Any]] | None = ...,
+        **options: Any,
+    ) -> Callable[[Callable[Concatenate[Any, P], R]], Task[P, R]]: ...
+    @overload
+    def task(
+        self,
+        /,
+        *,
         name: str | None = ...,
         bind: bool = ...,
         base: type[Task[..., Any]] | None = ...,
@@ -158,8 +168,8 @@ class App:
 
     def gen_task_name(self, name: str, module: str) -> str:
         """The name of a task without one of its own: "module.function"."""
-        if module == "__main__":
-            module = self.main or _main_module_name() or module
+        if module in {"__main__", "__mp_main__"}:  # the same file, in a worker and in its children
+            module = self.main or _name_of_main(module) or "__main__"
         return f"{module}.{name}".replace(".<locals>", "")
 
     def send_task(
@@ -274,12 +284,21 @@ class App:
         current.set_default_app(self)
 
     def start(self, argv: Sequence[str] | None = None) -> None:
-        """Run the command line, as `pgqueue` does, with this App."""
+        """Run the command line, as `pgqueue` does, with this App; `argv` without a program's name.
+
+        Raises:
+            SystemExit: the command said no, or cannot be run.
+        """
         importlib.import_module("pgqueue.cli").main(argv, app=self)
 
     def worker_main(self, argv: Sequence[str] | None = None) -> None:
-        """Run a worker in this process, with the options of `pgqueue worker`."""
-        importlib.import_module("pgqueue.cli").main(argv or ["worker"], app=self)
+        """Run a worker in this process, with the options of `pgqueue worker`.
+
+        `argv` excludes the program's name, and may begin with "worker"; default: the process's own.
+        """
+        given = list(sys.argv[1:] if argv is None else argv)
+        command = given if "worker" in given else ["worker", *given]
+        importlib.import_module("pgqueue.cli").main(command, app=self)
 
     def close(self) -> None:
         """Close this App's idle connections; a later call opens new ones."""
@@ -342,6 +361,6 @@ def _is_same_function(known: Task[..., Any], function: Callable[..., Any]) -> bo
     )
 
 
-def _main_module_name() -> str | None:
-    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+def _name_of_main(module: str) -> str | None:
+    spec = getattr(sys.modules.get(module), "__spec__", None)
     return None if spec is None else spec.name

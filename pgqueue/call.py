@@ -60,9 +60,9 @@ def build_job(
     frame = running.get()
     job = NewJob(
         id="",
-        task=name,
+        task=_task_name(name),
         queue=_queue(
-            options.pop("queue", None) or (task and task.queue) or conf.task_default_queue
+            _first_given(options.pop("queue", None), task and task.queue, conf.task_default_queue)
         ),
         priority=_first_priority(
             options.pop("priority", None), task and task.priority, conf.task_default_priority
@@ -121,6 +121,12 @@ def _with_options(app: App, job: NewJob, expires: Any, options: dict[str, Any]) 
         if options.get(key) is not None
     }
     options = {key: value for key, value in options.items() if value is not None}
+    for way in ("connection", "producer"):
+        if way in options:
+            raise TypeError(
+                f"{way}= stands on the signature of {job.task}: all jobs of a send go one way, so "
+                "give it to the call that sends"
+            )
     refuse_unknown(options, CALL_OPTIONS, "apply_async")
     return job._replace(options=codec.encode(kept, what="options")) if kept else job
 
@@ -132,6 +138,10 @@ def refuse_unknown(options: Mapping[str, Any], known: Sequence[str], call: str) 
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(sorted(known))}"
             raise TypeError(f"{call} has no option {name!r}: {hint}")
+
+
+def _first_given(*given: Any) -> Any:
+    return next((one for one in given if one is not None), None)
 
 
 def _first_priority(*given: Any) -> int:
@@ -150,22 +160,33 @@ def checked_priority(priority: Any) -> int | None:
     return min(priority, 9)
 
 
+def _task_name(name: Any) -> str:
+    if not isinstance(name, str) or not 0 < len(name) <= 512 or not name.isprintable():
+        raise ValueError(f"{_shown(name)} is not the name of a task")
+    return name
+
+
 def _queue(queue: Any) -> str:
     name = queue if isinstance(queue, str) else getattr(queue, "name", None)
     if not isinstance(name, str) or not 0 < len(name) <= 128 or not name.isprintable():
         raise ValueError(
-            f"queue {queue!r} is not a queue's name: use 1 to 128 printable characters"
+            f"queue {_shown(queue)} is not a queue's name: use 1 to 128 printable characters"
         )
     return name
 
 
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else text[:100] + "…"
+
+
 def seconds(value: Any) -> float:
     """A number of seconds, from one or from a timedelta; ValueError for anything else."""
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e10:
-        raise ValueError(f"{value!r} is not a number of seconds, nor a timedelta")
-    return float(value)
+    number = value.total_seconds() if isinstance(value, timedelta) else value
+    # 300 years: what is far longer is beyond PostgreSQL's calendar.
+    if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) < 1e10:
+        raise ValueError(f"{value!r} is no number of seconds below 10,000,000,000, nor a timedelta")
+    return float(number)
 
 
 def aware(moment: Any, app: App) -> datetime:

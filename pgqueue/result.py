@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import threading
+import time
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -13,7 +14,12 @@ from pgqueue import states
 from pgqueue.core import codec, errors
 from pgqueue.core.ids import canonical_id
 from pgqueue.current import get_current_app, running
-from pgqueue.exceptions import OperationalError, TaskRevokedError, TimeoutError  # noqa: A004 - ours is also the builtin
+from pgqueue.exceptions import (
+    OperationalError,
+    PgQueueError,
+    TaskRevokedError,
+    TimeoutError,  # noqa: A004 - ours is also the builtin
+)
 from pgqueue.states import JobState
 from pgqueue.store.queries import JobResult, cancel_jobs, read_results
 
@@ -174,20 +180,19 @@ class AsyncResult(Generic[R_co]):
             TimeoutError: the job has not ended in time.
             RuntimeError: inside a task (see `allow_join_result`), or for a job whose transaction
                 is still open here.
+            SchemaTooOld, ImproperlyConfigured: nothing can be asked of this database.
             TaskRevokedError: the job was cancelled, or expired.
             OperationalError: the database is out of reach.
             BaseException: whatever the task raised, of its own class.
         """
-        self._refuse_endless_wait()
-        ended = self._ended
-        if ended is None:
-            event = threading.Event()
-            notice = _Notice(event.set)
-            with notice.subscribed(self):
-                if not event.wait(_seconds_of(timeout)):
-                    raise self._too_late(timeout)
-            notice.check()
-            ended = self._read_ended(self.app.client.run(self._query()))
+        self._refuse_to_block_a_child()
+        if self.app.sender.may_undo(self.id) and not self.exists():
+            raise self._endless_wait()
+        deadline = _deadline(timeout)
+        while (ended := self._ended) is None:
+            if not self._is_noticed(deadline) and not self.ready():
+                raise self._too_late(timeout)
+            self._read_end(self.app.client.run(self._query()))
         return cast("R_co", _outcome_of(self.id, ended, propagate=propagate))
 
     async def aget(
@@ -197,18 +202,14 @@ class AsyncResult(Generic[R_co]):
         interval: float | None = None,  # noqa: ARG002
     ) -> R_co:
         """Async twin of `get`."""
-        self._refuse_endless_wait()
-        ended = self._ended
-        if ended is None:
-            loop, event = asyncio.get_running_loop(), asyncio.Event()
-            notice = _Notice(lambda: loop.call_soon_threadsafe(event.set))
-            with notice.subscribed(self):
-                try:
-                    await asyncio.wait_for(event.wait(), _seconds_of(timeout))
-                except builtins.TimeoutError:
-                    raise self._too_late(timeout) from None
-            notice.check()
-            ended = self._read_ended(await self.app.client.arun(self._query()))
+        self._refuse_to_block_a_child()
+        if self.app.sender.may_undo(self.id) and not await self.aexists():
+            raise self._endless_wait()
+        deadline = _deadline(timeout)
+        while (ended := self._ended) is None:
+            if not await self._ais_noticed(deadline) and not await self.aready():
+                raise self._too_late(timeout)
+            self._read_end(await self.app.client.arun(self._query()))
         return cast("R_co", _outcome_of(self.id, ended, propagate=propagate))
 
     def __await__(self) -> Generator[Any, None, R_co]:
@@ -254,27 +255,50 @@ class AsyncResult(Generic[R_co]):
             self._ended = result
         return result
 
-    def _read_ended(self, found: dict[str, JobResult]) -> JobResult:
-        ended = self._remember(found)
-        if ended is None or self._ended is None:
-            # Between the notice and this read somebody sent the id again, or removed its history.
-            raise OperationalError(f"the end of job {self.id} was seen, and is no longer there")
-        return ended
+    def _is_noticed(self, deadline: float | None) -> bool:
+        """Wait for the notice of the job's end; False: none came in time."""
+        event = threading.Event()
+        notice = _Notice(event.set)
+        with notice.subscribed(self):
+            if not event.wait(_seconds_until(deadline)):
+                return False
+        notice.check()
+        return True
+
+    async def _ais_noticed(self, deadline: float | None) -> bool:
+        """Async twin of `_is_noticed`."""
+        loop, event = asyncio.get_running_loop(), asyncio.Event()
+        notice = _Notice(lambda: loop.call_soon_threadsafe(event.set))
+        with notice.subscribed(self):
+            try:
+                await asyncio.wait_for(event.wait(), _seconds_until(deadline))
+            except builtins.TimeoutError:
+                return False
+        notice.check()
+        return True
+
+    def _read_end(self, found: dict[str, JobResult]) -> None:
+        # A job that has not ended now was sent again since the notice: its new end is waited for.
+        if self._remember(found) is None:
+            raise OperationalError(
+                f"job {self.id} has ended, and its history was removed before it could be read"
+            )
 
     def _too_late(self, timeout: object) -> TimeoutError:
         return TimeoutError(f"job {self.id} has not ended within {timeout} s")
 
-    def _refuse_endless_wait(self) -> None:
+    def _refuse_to_block_a_child(self) -> None:
         if running.get() is not None and not _may_join.get():
             raise RuntimeError(
                 f"a task waits for job {self.id} and blocks a child meanwhile: let the next task "
                 "be sent by the end of this one, or use `with allow_join_result()`"
             )
-        if self.app.sender.is_uncommitted(self.id):
-            raise RuntimeError(
-                f"job {self.id} was sent in the transaction of `with app.using(…)`, which is still "
-                "open: it cannot run before the commit, so wait for it after the block"
-            )
+
+    def _endless_wait(self) -> RuntimeError:
+        return RuntimeError(
+            f"job {self.id} was sent in the transaction of `with app.using(…)`, which is still "
+            "open: it cannot run before the commit, so wait for it after that"
+        )
 
 
 class _Notice:
@@ -282,9 +306,9 @@ class _Notice:
 
     def __init__(self, wake: Callable[[], object]) -> None:
         self._wake = wake
-        self._trouble: OperationalError | None = None
+        self._trouble: PgQueueError | None = None
 
-    def __call__(self, trouble: OperationalError | None) -> None:
+    def __call__(self, trouble: PgQueueError | None) -> None:
         self._trouble = trouble
         self._wake()
 
@@ -328,10 +352,10 @@ def _value_of(found: JobResult | None) -> Any:
         return None
     if found.state == JobState.SUCCEEDED:
         return None if found.result is None else codec.decode(found.result)
-    if found.error_data is not None and found.error is not None:
-        return errors.restore(found.error_type or "Exception", found.error_data, found.error)
     if found.state in {JobState.CANCELLED, JobState.EXPIRED}:
         return TaskRevokedError("expired" if found.state == JobState.EXPIRED else "revoked")
+    if found.error_data is not None and found.error is not None:
+        return errors.restore(found.error_type or "Exception", found.error_data, found.error)
     return None
 
 
@@ -344,7 +368,12 @@ def _outcome_of(job_id: str, ended: JobResult, *, propagate: bool) -> Any:
     raise value
 
 
-def _seconds_of(timeout: float | timedelta | None) -> float | None:
-    if timeout is None or isinstance(timeout, int | float):
-        return timeout
-    return timeout.total_seconds()
+def _deadline(timeout: float | timedelta | None) -> float | None:
+    if timeout is None:
+        return None
+    seconds = timeout if isinstance(timeout, int | float) else timeout.total_seconds()
+    return time.monotonic() + seconds
+
+
+def _seconds_until(deadline: float | None) -> float | None:
+    return None if deadline is None else max(deadline - time.monotonic(), 0.0)

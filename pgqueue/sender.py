@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 
 
 class Joined:
-    """A block in which everything sent joins one transaction."""
+    """A block in which everything sent joins one transaction; with connection None, nobody's."""
 
-    def __init__(self, connection: object) -> None:
+    def __init__(self, connection: object, *, outer: Joined | None) -> None:
         self.connection = connection
+        self.outer = outer
         self.is_open = True
-        self.sent: set[str] = set()
+        self._sent: dict[str, handles.Handle | handles.AsyncHandle] = {}
         self._thread = threading.get_ident()
-        self._is_async = handles.is_async(connection)
+        self._is_async = connection is None or handles.is_async(connection)
 
     def check(self) -> None:
         """Refuse a send that would go elsewhere than its author thinks.
@@ -46,6 +47,21 @@ class Joined:
                 "or begin with `with app.using(None)`"
             )
 
+    def note(self, jobs: Sequence[NewJob], handle: handles.Handle | handles.AsyncHandle) -> None:
+        """Remember what was sent, if it may still be undone."""
+        if handle.in_transaction():
+            self._sent.update(dict.fromkeys((job.id for job in jobs), handle))
+
+    def may_undo(self, job_id: str) -> bool:
+        """Whether the job was sent here, or in a block around this one, and no COMMIT came since.
+
+        As far as the connection knows: also if the transaction has ended and another has begun.
+        """
+        handle = self._sent.get(job_id) if self.is_open else None
+        if handle is not None and handle.in_transaction():
+            return True
+        return self.outer is not None and self.outer.may_undo(job_id)
+
 
 class Sender:
     """Sends jobs for one App."""
@@ -61,14 +77,13 @@ class Sender:
     @contextmanager
     def using(self, connection: object | None) -> Iterator[None]:
         """Make what is sent in the block join `connection`'s transaction; None: nobody's."""
-        joined = None if connection is None else Joined(connection)
+        joined = Joined(connection, outer=self._joined.get())
         token = self._joined.set(joined)
         try:
             yield
         finally:
+            joined.is_open = False
             self._joined.reset(token)
-            if joined is not None:
-                joined.is_open = False
 
     def send(
         self,
@@ -99,7 +114,8 @@ class Sender:
         else:
             handle = handles.sync_handle(connection, twin=twin)
             refused = self._client.run_on(handle, query)
-        self._note(joined, jobs)
+            if joined is not None:
+                joined.note(jobs, handle)
         return refused
 
     async def asend(
@@ -120,19 +136,23 @@ class Sender:
         else:
             handle = handles.async_handle(connection, twin=twin)
             refused = await self._client.arun_on(handle, query)
-        self._note(joined, jobs)
+            if joined is not None:
+                joined.note(jobs, handle)
         return refused
 
-    def is_uncommitted(self, job_id: str) -> bool:
-        """Whether the job was sent in a `using` block that is still open here."""
+    def may_undo(self, job_id: str) -> bool:
+        """Whether the job was sent in a `using` block around here whose transaction is open.
+
+        If others can see the job all the same, its transaction has ended and this is the next.
+        """
         joined = self._joined.get()
-        return joined is not None and joined.is_open and job_id in joined.sent
+        return joined is not None and joined.may_undo(job_id)
 
     def _target(self, connection: object | None) -> tuple[Joined | None, object | None]:
         if connection is not None:
             return None, connection
         joined = self._joined.get()
-        if joined is None:
+        if joined is None or joined.connection is None:
             return None, None
         joined.check()
         return joined, joined.connection
@@ -143,11 +163,6 @@ class Sender:
             _refuse_repeated_ids(jobs)
             return insert_named_jobs(jobs, send_id=send_id, notify=notify)
         return insert_jobs(jobs, send_id=send_id, notify=notify)
-
-    @staticmethod
-    def _note(joined: Joined | None, jobs: Sequence[NewJob]) -> None:
-        if joined is not None:
-            joined.sent.update(job.id for job in jobs)
 
 
 def retry_policy(given: dict[str, Any] | None) -> RetryPolicy:

@@ -136,7 +136,7 @@ class Task(Generic[P, R]):
             SchemaTooOld: pgqueue's tables are missing or too old.
         """
         job, way = self._new_job(args, kwargs, options)
-        refused = self.app.sender.send([job], twin="aapply_async", **way)
+        refused = self.app.sender.send([job], twin="adelay or aapply_async", **way)
         return self._handle(job, refused)
 
     async def aapply_async(
@@ -147,7 +147,7 @@ class Task(Generic[P, R]):
     ) -> result.AsyncResult[R]:
         """Async twin of `apply_async`."""
         job, way = self._new_job(args, kwargs, options)
-        refused = await self.app.sender.asend([job], twin="apply_async", **way)
+        refused = await self.app.sender.asend([job], twin="delay or apply_async", **way)
         return self._handle(job, refused)
 
     def s(self, *args: Any, **kwargs: Any) -> Signature:

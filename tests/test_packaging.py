@@ -12,14 +12,19 @@ REPOSITORY = Path(__file__).parents[1]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-# Prints where the migrations were imported from, and the names of all files in the package.
-LOOK = """
-import pathlib, pgqueue, pgqueue.migrations
+# Of the package, but links in the repository: a search through all folders does not enter them.
+LINKED = ("migrations", "examples")
+
+# Prints where the migrations and the demo's program were imported from, and the names of all files in the package.
+LOOK = f"""
+import pathlib, pgqueue, pgqueue.migrations, pgqueue.examples.library_index.tasks
 print(pathlib.Path(pgqueue.migrations.__file__).parent)
+print(pathlib.Path(pgqueue.examples.__file__).parent)
 package = pathlib.Path(pgqueue.__file__).parent
-for path in sorted(package.glob("**/*")) + sorted((package / "migrations").glob("**/*")):
-    if path.is_file() and path.suffix != ".pyc":
-        print(path.relative_to(package))
+for folder in (package, *(package / name for name in {LINKED})):
+    for path in sorted(folder.glob("**/*")):
+        if path.is_file() and path.suffix != ".pyc":
+            print(path.relative_to(package))
 """
 
 
@@ -53,12 +58,12 @@ def wheel_of_sdist(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return build("--wheel", unpacked, folder / "dist")
 
 
-def test_an_editable_install_has_its_migrations(source: Path, tmp_path: Path) -> None:
+def test_an_editable_install_has_its_migrations_and_examples(source: Path, tmp_path: Path) -> None:
     install("--editable", source, into=tmp_path)
 
-    place, *_ = look_from(tmp_path)
+    places = look_from(tmp_path)[:2]
 
-    assert Path(place).resolve() == source / "migrations"
+    assert [Path(place).resolve() for place in places] == [source / name for name in LINKED]
 
 
 @pytest.mark.parametrize("made", ["wheel", "wheel_of_sdist"])
@@ -67,13 +72,15 @@ def test_a_wheel_holds_every_file_of_the_package(
 ) -> None:
     install(request.getfixturevalue(made), into=tmp_path)
 
-    place, *files = look_from(tmp_path)
+    migrations, examples, *files = look_from(tmp_path)
 
-    assert Path(place) == tmp_path / "pgqueue" / "migrations"
+    assert Path(migrations) == tmp_path / "pgqueue" / "migrations"
+    assert Path(examples) == tmp_path / "pgqueue" / "examples"
     assert set(files) == files_of_the_package()
     assert "py.typed" in files
     assert any(name.endswith(".sql") and name.startswith("migrations") for name in files)
     assert any(name.endswith(".sql") and name.startswith("store") for name in files)
+    assert "examples/library_index/report.sql" in files
 
 
 def test_the_sdist_holds_the_tests(sdist: Path, tmp_path: Path) -> None:
@@ -82,6 +89,7 @@ def test_the_sdist_holds_the_tests(sdist: Path, tmp_path: Path) -> None:
 
     assert (unpacked / "tests" / "conftest.py").exists()
     assert (unpacked / "migrations" / "env.py").exists()
+    assert (unpacked / "examples" / "library_index" / "tasks.py").exists()
 
 
 def build(kind: str, source: Path, into: Path) -> Path:
@@ -107,7 +115,8 @@ def look_from(folder: Path) -> list[str]:
 
 def files_of_the_package() -> set[str]:
     package = REPOSITORY / "pgqueue"
-    paths = [*package.glob("**/*"), *(package / "migrations").glob("**/*")]
+    folders = (package, *(package / name for name in LINKED))
+    paths = (path for folder in folders for path in folder.glob("**/*"))
     kept = (path for path in paths if path.is_file() and path.suffix != ".pyc")
     return {str(path.relative_to(package)) for path in kept}
 

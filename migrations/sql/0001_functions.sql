@@ -12,6 +12,7 @@ CREATE FUNCTION {schema}.uuid7() RETURNS uuid LANGUAGE sql VOLATILE AS $body$
                     FROM 1 FOR 6),
             52, 1), 53, 1), 'hex')::uuid
 $body$;
+COMMENT ON FUNCTION {schema}.uuid7() IS 'Public and stable: a fresh id, a UUID of version 7.';
 
 -- private: wake_workers: notify the idle workers of these queues, at commit.
 -- Reads `armed` only: an enqueue never waits for a worker's row. A nearly full notification queue would fail the caller's COMMIT.
@@ -107,33 +108,36 @@ DECLARE
     again record;
 BEGIN
     FOR tries IN 1 .. 10 LOOP
-        PERFORM 1 FROM {schema}.job AS j WHERE j.id = ANY (insert_named_jobs.ids) ORDER BY j.id FOR UPDATE;
-        SELECT array_agg(j.id), array_agg(j.id) FILTER (WHERE j.send_id <> insert_named_jobs.send AND {schema}.is_live(j.id))
-        INTO known, refused
-        FROM {schema}.job AS j WHERE j.id = ANY (insert_named_jobs.ids);
+        -- EXECUTE plans for these very ids: a generic plan would lock every partition until the caller's commit.
+        EXECUTE 'SELECT 1 FROM {schema}.job WHERE id = ANY ($1) ORDER BY id FOR UPDATE' USING insert_named_jobs.ids;
+        EXECUTE 'SELECT array_agg(id), array_agg(id) FILTER (WHERE send_id <> $2 AND {schema}.is_live(id))
+                 FROM {schema}.job WHERE id = ANY ($1)'
+        INTO known, refused USING insert_named_jobs.ids, insert_named_jobs.send;
         IF refused IS NOT NULL THEN
             RETURN refused;
         END IF;
         BEGIN
-            FOR again IN
-                UPDATE {schema}.job AS j
-                SET send_id = insert_named_jobs.send, task = n.task, queue = n.queue, priority = n.priority,
-                    created_at = clock_timestamp(), args = n.args::jsonb, kwargs = n.kwargs::jsonb, options = n.options::jsonb,
-                    root_id = n.root_id, parent_id = n.parent_id, group_id = n.group_id, schedule = NULL, due_at = NULL,
-                    run_at = COALESCE(n.eta, clock_timestamp() + n.delay * interval '1 second'),
-                    expires_at = COALESCE(n.expiry, clock_timestamp() + n.lifetime * interval '1 second')
-                FROM unnest(insert_named_jobs.ids, insert_named_jobs.tasks, insert_named_jobs.queues,
-                            insert_named_jobs.priorities, insert_named_jobs.args, insert_named_jobs.kwargs,
-                            insert_named_jobs.options, insert_named_jobs.root_ids, insert_named_jobs.parent_ids,
-                            insert_named_jobs.group_ids, insert_named_jobs.etas, insert_named_jobs.delays,
-                            insert_named_jobs.expiries, insert_named_jobs.lifetimes)
-                     AS n (id, task, queue, priority, args, kwargs, options, root_id, parent_id, group_id,
-                           eta, delay, expiry, lifetime)
-                WHERE j.id = n.id AND j.send_id <> insert_named_jobs.send
-                RETURNING j.id, j.queue, j.priority, j.run_at
-            LOOP
-                PERFORM {schema}.start_new_run(again.id, again.queue, again.priority, again.run_at);
-            END LOOP;
+            IF known IS NOT NULL THEN   -- the update would lock every partition
+                FOR again IN
+                    UPDATE {schema}.job AS j
+                    SET send_id = insert_named_jobs.send, task = n.task, queue = n.queue, priority = n.priority,
+                        created_at = clock_timestamp(), args = n.args::jsonb, kwargs = n.kwargs::jsonb, options = n.options::jsonb,
+                        root_id = n.root_id, parent_id = n.parent_id, group_id = n.group_id, schedule = NULL, due_at = NULL,
+                        run_at = COALESCE(n.eta, clock_timestamp() + n.delay * interval '1 second'),
+                        expires_at = COALESCE(n.expiry, clock_timestamp() + n.lifetime * interval '1 second')
+                    FROM unnest(insert_named_jobs.ids, insert_named_jobs.tasks, insert_named_jobs.queues,
+                                insert_named_jobs.priorities, insert_named_jobs.args, insert_named_jobs.kwargs,
+                                insert_named_jobs.options, insert_named_jobs.root_ids, insert_named_jobs.parent_ids,
+                                insert_named_jobs.group_ids, insert_named_jobs.etas, insert_named_jobs.delays,
+                                insert_named_jobs.expiries, insert_named_jobs.lifetimes)
+                         AS n (id, task, queue, priority, args, kwargs, options, root_id, parent_id, group_id,
+                               eta, delay, expiry, lifetime)
+                    WHERE j.id = n.id AND j.send_id <> insert_named_jobs.send
+                    RETURNING j.id, j.queue, j.priority, j.run_at
+                LOOP
+                    PERFORM {schema}.start_new_run(again.id, again.queue, again.priority, again.run_at);
+                END LOOP;
+            END IF;
             inserted := {schema}.insert_jobs(
                 insert_named_jobs.ids, insert_named_jobs.send, insert_named_jobs.tasks, insert_named_jobs.queues,
                 insert_named_jobs.priorities, insert_named_jobs.args, insert_named_jobs.kwargs, insert_named_jobs.options,
@@ -161,6 +165,8 @@ CREATE FUNCTION {schema}.enqueue(
 ) RETURNS uuid LANGUAGE plpgsql VOLATILE AS $body$
 DECLARE
     new_id uuid := COALESCE(enqueue.id, {schema}.uuid7());
+    send bigint := ('x' || substr(md5(random()::text || clock_timestamp()::text), 1, 16))::bit(64)::bigint;
+    later timestamptz := CASE WHEN enqueue.run_at > clock_timestamp() THEN enqueue.run_at END;
     refused uuid[];
 BEGIN
     IF enqueue.task IS NULL OR enqueue.task = '' THEN
@@ -169,15 +175,27 @@ BEGIN
     IF jsonb_typeof(enqueue.args) IS DISTINCT FROM 'array' OR jsonb_typeof(enqueue.kwargs) IS DISTINCT FROM 'object' THEN
         RAISE EXCEPTION 'pgqueue.enqueue: args must be a JSON array and kwargs a JSON object' USING ERRCODE = '22023';
     END IF;
+    IF jsonb_typeof(enqueue.options) IS DISTINCT FROM 'object' THEN
+        RAISE EXCEPTION 'pgqueue.enqueue: options must be a JSON object' USING ERRCODE = '22023';
+    END IF;
+    IF enqueue.queue IS NULL OR enqueue.queue = '' OR length(enqueue.queue) > 128 THEN
+        RAISE EXCEPTION 'pgqueue.enqueue: % is not a queue''s name: use 1 to 128 characters', COALESCE(quote_literal(enqueue.queue), 'NULL')
+            USING ERRCODE = '22023';
+    END IF;
     IF enqueue.priority IS NULL OR enqueue.priority < 0 THEN
         RAISE EXCEPTION 'pgqueue.enqueue: priority % is not one of 0 (last) to 9 (first)', enqueue.priority USING ERRCODE = '22023';
     END IF;
+    IF enqueue.id IS NULL THEN
+        PERFORM {schema}.insert_jobs(
+            ARRAY[new_id], send, ARRAY[enqueue.task], ARRAY[enqueue.queue], ARRAY[LEAST(enqueue.priority, 9)::smallint],
+            ARRAY[enqueue.args::text], ARRAY[enqueue.kwargs::text], ARRAY[NULLIF(enqueue.options, '{}')::text],
+            '{}', '{}', '{}', ARRAY[later], '{}', ARRAY[enqueue.expires_at], '{}', true);
+        RETURN new_id;
+    END IF;
     refused := {schema}.insert_named_jobs(
-        ARRAY[new_id], ('x' || substr(md5(random()::text || clock_timestamp()::text), 1, 16))::bit(64)::bigint,
-        ARRAY[enqueue.task], ARRAY[enqueue.queue], ARRAY[LEAST(enqueue.priority, 9)::smallint],
+        ARRAY[new_id], send, ARRAY[enqueue.task], ARRAY[enqueue.queue], ARRAY[LEAST(enqueue.priority, 9)::smallint],
         ARRAY[enqueue.args::text], ARRAY[enqueue.kwargs::text], ARRAY[NULLIF(enqueue.options, '{}')::text],
-        '{}', '{}', '{}', ARRAY[CASE WHEN enqueue.run_at > clock_timestamp() THEN enqueue.run_at END], '{}',
-        ARRAY[enqueue.expires_at], '{}', true);
+        '{}', '{}', '{}', ARRAY[later], '{}', ARRAY[enqueue.expires_at], '{}', true);
     IF refused IS NOT NULL THEN
         RAISE EXCEPTION 'pgqueue.enqueue: job % is not finished yet', new_id
             USING ERRCODE = '23505', HINT = 'Send it again when it has ended, or give another id.';
@@ -192,6 +210,7 @@ COMMENT ON FUNCTION {schema}.enqueue(text, jsonb, jsonb, text, integer, timestam
 CREATE FUNCTION {schema}.cancel(id uuid) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $body$
 DECLARE
     found_live boolean;
+    told bigint;
 BEGIN
     FOR tries IN 1 .. 200 LOOP
         WITH gone AS (
@@ -210,9 +229,8 @@ BEGIN
         ), woken AS (
             DELETE FROM {schema}.awaited USING ended WHERE awaited.job_id = ended.job_id RETURNING channel, awaited.job_id
         )
-        SELECT EXISTS (TABLE ended) OR EXISTS (TABLE flagged)
-               OR (SELECT count(pg_notify(channel, job_id::text)) FROM woken) < 0
-        INTO found_live;
+        SELECT EXISTS (TABLE ended) OR EXISTS (TABLE flagged), (SELECT count(pg_notify(channel, job_id::text)) FROM woken)
+        INTO found_live, told;
         IF found_live THEN
             RETURN true;
         END IF;
@@ -302,8 +320,10 @@ COMMENT ON FUNCTION {schema}.explain(uuid) IS 'Public and stable: why a job is n
 
 -- private: make_partitions: day partitions of job and attempt, from yesterday to `ahead` days from now; returns how many were made.
 -- Any worker may call it at any time: a partition that exists is left alone, one that another caller makes at the same time is skipped.
--- ATTACH, not CREATE … PARTITION OF: it does not wait for open transactions that enqueued. A day with rows in the default partition stays there.
-CREATE FUNCTION {schema}.make_partitions(ahead integer DEFAULT 14) RETURNS integer LANGUAGE plpgsql VOLATILE AS $body$
+-- ATTACH, not CREATE … PARTITION OF: it does not wait for open transactions that enqueued, but it locks the default partition; who reads
+-- that is waited for 100 ms, as others queue up behind us meanwhile. A day with rows in the default partition stays there.
+CREATE FUNCTION {schema}.make_partitions(ahead integer DEFAULT 14) RETURNS integer LANGUAGE plpgsql VOLATILE
+SET lock_timeout = '100ms' AS $body$
 DECLARE
     first_day date := (clock_timestamp() AT TIME ZONE 'UTC')::date - 1;
     made integer := 0;
@@ -331,11 +351,20 @@ BEGIN
                 EXECUTE format('ALTER TABLE {schema}.%I ATTACH PARTITION {schema}.%I FOR VALUES FROM (%L) TO (%L)',
                                kind, leaf, bounds[1], bounds[2]);
                 made := made + 1;
-            EXCEPTION WHEN check_violation OR duplicate_table OR lock_not_available THEN
-                NULL;               -- rows of that day stand in the default partition, or somebody is faster: nothing breaks without it
+            EXCEPTION
+                WHEN check_violation OR duplicate_table THEN
+                    NULL;           -- rows of that day stand in the default partition, or somebody is faster: nothing breaks without it
+                WHEN lock_not_available THEN
+                    RETURN made;    -- the days are made far ahead: another time
             END;
         END LOOP;
     END LOOP;
     RETURN made;
 END $body$;
+COMMENT ON FUNCTION {schema}.make_partitions IS 'Private to pgqueue: its workers call it.';
+COMMENT ON FUNCTION {schema}.insert_jobs IS 'Private to pgqueue: enqueue, or an App, calls it.';
+COMMENT ON FUNCTION {schema}.insert_named_jobs IS 'Private to pgqueue: enqueue, or an App, calls it.';
+COMMENT ON FUNCTION {schema}.start_new_run IS 'Private to pgqueue: retry and enqueue call it.';
+COMMENT ON FUNCTION {schema}.is_live IS 'Private to pgqueue: retry, cancel and enqueue call it.';
+COMMENT ON FUNCTION {schema}.wake_workers IS 'Private to pgqueue: whatever makes a job ready calls it.';
 SELECT {schema}.make_partitions();

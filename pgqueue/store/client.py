@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import weakref
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -75,6 +76,8 @@ class Client:
         self._connections = Connections(self.connection_info, limit=limit)
         self._async_connections = AsyncConnections(self.connection_info, limit=limit)
         self._schema_is_known = False
+        # Of callers' connections, those that lead to a schema that fits. It need not be our database.
+        self._callers_databases: weakref.WeakSet[Any] = weakref.WeakSet()
         self.waiter = Waiter(self)
 
     def connection_info(self) -> str:
@@ -118,14 +121,16 @@ class Client:
         Raises:
             SchemaTooOld: before anything is written, and without harm to the transaction.
         """
-        if not self._schema_is_known:
-            self._accept_schema(handle.run(read_schema_version(), schema=self.schema))
+        if handle.database not in self._callers_databases:
+            self._check_version(handle.run(read_schema_version(), schema=self.schema))
+            self._callers_databases.add(handle.database)
         return handle.run(query, schema=self.schema)
 
     async def arun_on(self, handle: AsyncHandle, query: Query[T]) -> T:
         """Async twin of `run_on`."""
-        if not self._schema_is_known:
-            self._accept_schema(await handle.arun(read_schema_version(), schema=self.schema))
+        if handle.database not in self._callers_databases:
+            self._check_version(await handle.arun(read_schema_version(), schema=self.schema))
+            self._callers_databases.add(handle.database)
         return await handle.arun(query, schema=self.schema)
 
     def connect(self) -> psycopg.Connection:
@@ -143,7 +148,7 @@ class Client:
             SchemaTooOld: it does not; the message has the command that mends it.
         """
         with closing(self.connect()) as connection:
-            self._accept_schema(execute(connection, read_schema_version(), self.schema))
+            self._check_version(execute(connection, read_schema_version(), self.schema))
 
     def close(self) -> None:
         """Close idle connections and stop waiting for results; a later call opens new ones."""
@@ -155,7 +160,8 @@ class Client:
         try:
             with self._connections.borrow(timeout_seconds=self._acquire_seconds) as connection:
                 if not self._schema_is_known:
-                    self._accept_schema(execute(connection, read_schema_version(), self.schema))
+                    self._check_version(execute(connection, read_schema_version(), self.schema))
+                    self._schema_is_known = True
                 return execute(connection, query, self.schema)
         except psycopg.OperationalError as error:
             # The others were opened before the same trouble.
@@ -167,15 +173,16 @@ class Client:
         try:
             async with pool.borrow(timeout_seconds=self._acquire_seconds) as connection:
                 if not self._schema_is_known:
-                    self._accept_schema(
+                    self._check_version(
                         await aexecute(connection, read_schema_version(), self.schema)
                     )
+                    self._schema_is_known = True
                 return await aexecute(connection, query, self.schema)
         except psycopg.OperationalError as error:
             pool.discard_idle()
             raise _failed(query, error) from error
 
-    def _accept_schema(self, version: int | None) -> None:
+    def _check_version(self, version: int | None) -> None:
         if version is None:
             raise SchemaTooOld(
                 f"the database has no pgqueue schema {self.schema!r}: run `pgqueue migrate`"
@@ -185,7 +192,6 @@ class Client:
                 f"schema {self.schema!r} is at version {version}, and this release of pgqueue "
                 f"needs {SCHEMA_VERSION}: run `pgqueue migrate`"
             )
-        self._schema_is_known = True
 
 
 def _failed(query: Query[Any], error: psycopg.OperationalError) -> OperationalError:

@@ -23,6 +23,9 @@ from pgqueue.exceptions import OperationalError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
+# What the driver raises when the server refuses: a right is missing, a statement was cancelled.
+DriverError = psycopg.Error
+
 IDLE_SECONDS: Final = 30.0
 # Both kinds of half-open connection: one that waits for a notification, and one in mid-query.
 CONNECTION_DEFAULTS: Final = {
@@ -95,9 +98,7 @@ class Connections:
         Raises:
             OperationalError: none can be had, or all are in use for `timeout_seconds`.
         """
-        if self._pid != os.getpid():
-            _inherited.extend(self._idle)
-            self._begin()
+        self._begin_anew_in_a_child()
         if not self._free.acquire(timeout=timeout_seconds):
             raise _exhausted(self._limit, timeout_seconds)
         try:
@@ -111,8 +112,14 @@ class Connections:
 
     def discard_idle(self) -> None:
         """Close what is idle: the server was restarted, or the process is done."""
+        self._begin_anew_in_a_child()
         while self._idle:
             self._idle.pop()[1].close()
+
+    def _begin_anew_in_a_child(self) -> None:
+        if self._pid != os.getpid():
+            _inherited.extend(self._idle)
+            self._begin()
 
     def _begin(self) -> None:
         self._pid = os.getpid()
@@ -169,7 +176,6 @@ class AsyncConnections:
     async def borrow(self, *, timeout_seconds: float) -> AsyncIterator[psycopg.AsyncConnection]:
         """Async twin of `Connections.borrow`."""
         if self._pid != os.getpid():
-            _inherited.extend(self._loops.values())
             self._begin()
         mine = self._of_this_loop()
         try:
@@ -211,6 +217,7 @@ class _LoopConnections:
     """The idle connections of one event loop."""
 
     def __init__(self, limit: int) -> None:
+        self._pid = os.getpid()
         self.free = asyncio.Semaphore(limit)
         self.idle: deque[tuple[float, psycopg.AsyncConnection]] = deque()
 
@@ -231,6 +238,10 @@ class _LoopConnections:
             self.idle.append((time.monotonic(), connection))
 
     def discard_idle(self) -> None:
+        # In a forked child, too, the end of the parent's loop (or of the process) comes here.
+        if self._pid != os.getpid():
+            _inherited.append(self)
+            return
         while self.idle:
             finish(self.idle.pop()[1])
 

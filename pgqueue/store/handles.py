@@ -1,6 +1,7 @@
 """The caller's own connection or session: what pgqueue sends on it joins the caller's transaction.
 
-A handle only adds statements: it never begins, commits, rolls back, flushes or closes.
+A handle only adds statements: it never begins, commits, rolls back, flushes or closes. The
+statements that it is given return rows, always, and of ASCII texts.
 """
 
 from __future__ import annotations
@@ -9,14 +10,13 @@ import sys
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
 import psycopg
+from psycopg.adapt import Buffer, Loader
 from psycopg.rows import tuple_row
-from psycopg.types.string import StrDumper, TextLoader
+from psycopg.types.string import StrDumper
 
 from pgqueue.store.query import numbered_text, pyformat_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from pgqueue.store.query import Query
 
 T = TypeVar("T")
@@ -31,6 +31,10 @@ ACCEPTED: Final = (
 class Handle(Protocol):
     """A synchronous connection of the caller."""
 
+    @property
+    def database(self) -> object:
+        """Something that leads to one database only, and that can be weakly referred to."""
+
     def run(self, query: Query[T], *, schema: str) -> T:
         """Send the statement in the caller's transaction."""
 
@@ -40,6 +44,10 @@ class Handle(Protocol):
 
 class AsyncHandle(Protocol):
     """An asynchronous connection of the caller."""
+
+    @property
+    def database(self) -> object:
+        """Something that leads to one database only, and that can be weakly referred to."""
 
     async def arun(self, query: Query[T], *, schema: str) -> T:
         """Send the statement in the caller's transaction."""
@@ -57,7 +65,7 @@ def sync_handle(connection: object, *, twin: str) -> Handle:
     found: Handle | AsyncHandle = _find(connection)
     if isinstance(found, _AsyncBound):
         raise TypeError(
-            f"{_name(connection)} is asynchronous and this call is not: use `await {twin}(…)`"
+            f"{_name(connection)} is asynchronous and this call is not: use {twin}, with await"
         )
     return cast("Handle", found)
 
@@ -70,7 +78,7 @@ def async_handle(connection: object, *, twin: str) -> AsyncHandle:
     """
     found: Handle | AsyncHandle = _find(connection)
     if not isinstance(found, _AsyncBound):
-        raise TypeError(f"{_name(connection)} is synchronous and this call is not: use `{twin}(…)`")
+        raise TypeError(f"{_name(connection)} is synchronous and this call is not: use {twin}")
     return cast("AsyncHandle", found)
 
 
@@ -93,14 +101,14 @@ class _AsyncBound:
 
 class _PsycopgHandle(_SyncBound):
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        self._connection = connection
+        self.database = self._connection = connection
 
     def run(self, query: Query[T], *, schema: str) -> T:
         # A cursor of psycopg's own class, whatever factory the caller has set on the connection.
         with psycopg.Cursor(self._connection, row_factory=tuple_row) as cursor:
             _ignore_adapters(cursor)
             cursor.execute(pyformat_text(query.statement, schema).encode(), query.params)
-            return query.read(cursor.fetchall() if cursor.description else [])
+            return query.read(cursor.fetchall())
 
     def in_transaction(self) -> bool:
         return _psycopg_in_transaction(self._connection)
@@ -108,13 +116,13 @@ class _PsycopgHandle(_SyncBound):
 
 class _AsyncPsycopgHandle(_AsyncBound):
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        self._connection = connection
+        self.database = self._connection = connection
 
     async def arun(self, query: Query[T], *, schema: str) -> T:
         async with psycopg.AsyncCursor(self._connection, row_factory=tuple_row) as cursor:
             _ignore_adapters(cursor)
             await cursor.execute(pyformat_text(query.statement, schema).encode(), query.params)
-            return query.read(await cursor.fetchall() if cursor.description else [])
+            return query.read(await cursor.fetchall())
 
     def in_transaction(self) -> bool:
         return _psycopg_in_transaction(self._connection)
@@ -124,35 +132,45 @@ class _SqlalchemyHandle(_SyncBound):
     def __init__(self, bound: Any, *, is_session: bool) -> None:
         self._bound = bound
         self._is_session = is_session
+        self._autocommit = False
+        # One per engine.
+        self.database = (bound.get_bind() if is_session else bound).dialect
 
     def run(self, query: Query[T], *, schema: str) -> T:
         connection = self._bound.connection() if self._is_session else self._bound
         text, params = _driver_statement(connection, query, schema)
         result = connection.exec_driver_sql(text, params, execution_options=NOT_STREAMED)
-        return query.read(_plain_rows(result))
+        self._autocommit = bool(connection.connection.dbapi_connection.autocommit)
+        return query.read([tuple(row) for row in result.fetchall()])
 
     def in_transaction(self) -> bool:
-        return bool(self._bound.in_transaction())
+        return self._bound.in_transaction() and not self._autocommit
 
 
 class _AsyncSqlalchemyHandle(_AsyncBound):
     def __init__(self, bound: Any, *, is_session: bool) -> None:
         self._bound = bound
         self._is_session = is_session
+        self._autocommit = False
+        # One per engine.
+        self.database = (bound.get_bind() if is_session else bound).dialect
 
     async def arun(self, query: Query[T], *, schema: str) -> T:
         connection = await self._bound.connection() if self._is_session else self._bound
         text, params = _driver_statement(connection, query, schema)
         result = await connection.exec_driver_sql(text, params, execution_options=NOT_STREAMED)
-        return query.read(_plain_rows(result))
+        self._autocommit = bool(connection.sync_connection.connection.dbapi_connection.autocommit)
+        return query.read([tuple(row) for row in result.fetchall()])
 
     def in_transaction(self) -> bool:
-        return bool(self._bound.in_transaction())
+        return self._bound.in_transaction() and not self._autocommit
 
 
 class _AsyncpgHandle(_AsyncBound):
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+        # What a pool lends is a proxy, made anew each time.
+        self.database = getattr(connection, "_con", connection)
 
     async def arun(self, query: Query[T], *, schema: str) -> T:
         text, names = numbered_text(query.statement, schema)
@@ -164,7 +182,7 @@ class _AsyncpgHandle(_AsyncBound):
 
 
 # A server-side cursor would run our statement only when somebody fetches.
-NOT_STREAMED: Final = {"stream_results": False}
+NOT_STREAMED: Final = {"stream_results": False, "yield_per": None}
 
 
 def _find(connection: object) -> Any:
@@ -177,7 +195,7 @@ def _find(connection: object) -> Any:
     found = _find_sqlalchemy(connection) or _find_asyncpg(connection)
     if found is None:
         raise TypeError(
-            f"connection= is {_name(connection)}: an open connection is needed, {ACCEPTED}"
+            f"connection= is of type {_name(connection)}: an open connection is needed, {ACCEPTED}"
         )
     return found
 
@@ -215,7 +233,9 @@ def _find_asyncpg(connection: object) -> _AsyncpgHandle | None:
 
 
 def _refuse_several_binds(session: Any) -> None:
-    if getattr(session, "_Session__binds", None) or session.bind is None:
+    # The first is SQLAlchemy 2.1's name, the second 2.0's.
+    binds = getattr(session, "binds", None) or getattr(session, "_Session__binds", None)
+    if binds or session.bind is None:
         raise TypeError(
             "the Session has not one bind but several (or none), and pgqueue cannot know which "
             "database is meant: pass the Connection, connection=session.connection(bind_arguments=…)"
@@ -228,21 +248,35 @@ def _driver_statement(connection: Any, query: Query[Any], schema: str) -> tuple[
         text, names = numbered_text(query.statement, schema)
         return text, tuple(query.params[name] for name in names)
     if driver in {"psycopg", "psycopg_async", "psycopg2"}:
-        return pyformat_text(query.statement, schema), dict(query.params)
+        params = {name: value and _OurText(value) for name, value in query.params.items()}
+        return pyformat_text(query.statement, schema), params
     raise TypeError(
         f"connection= is on SQLAlchemy's dialect {connection.dialect.name}+{driver}: "
         "pgqueue knows postgresql+psycopg, +psycopg2 and +asyncpg"
     )
 
 
-def _plain_rows(result: Any) -> Sequence[tuple[Any, ...]]:
-    return [tuple(row) for row in result.fetchall()] if result.returns_rows else []
+class _OurText(str):
+    """A parameter on SQLAlchemy's cursor, to which the caller's own dumper of texts is not applied."""
+
+    __slots__ = ()
+
+
+# Connections copy this when they are made.
+psycopg.adapters.register_dumper(_OurText, StrDumper)
+
+
+class _AsciiLoader(Loader):
+    """Psycopg's own returns bytes if the client's encoding is SQL_ASCII."""
+
+    def load(self, data: Buffer) -> str:
+        return bytes(data).decode("ascii")
 
 
 def _ignore_adapters(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]) -> None:
-    # Our parameters and columns are all text: the caller's own idea of text must not change them.
+    # Our parameters are all texts: the caller's own idea of a text must not change them.
     cursor.adapters.register_dumper(str, StrDumper)
-    cursor.adapters.register_loader("text", TextLoader)
+    cursor.adapters.register_loader("varchar", _AsciiLoader)
 
 
 def _psycopg_in_transaction(
@@ -253,4 +287,4 @@ def _psycopg_in_transaction(
 
 def _name(connection: object) -> str:
     kind = type(connection)
-    return f"a {kind.__module__}.{kind.__qualname__}"
+    return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")

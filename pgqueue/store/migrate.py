@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import io
 import re
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TextIO
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.util import CommandError
 
-from pgqueue.exceptions import ImproperlyConfigured
+from pgqueue.exceptions import ImproperlyConfigured, OperationalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 # Any number will do, as long as nobody else uses it: "pgqueue" in ASCII.
 MIGRATION_LOCK: Final = 0x70677175657565
+# `alembic.context` is one per process, also for threads that migrate different databases.
+_using_alembic: Final = threading.Lock()
 SCHEMA_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 
 
@@ -35,11 +40,12 @@ def migrate(
 
     Raises:
         ImproperlyConfigured: the schema's name is not a plain lower-case identifier,
-            or the database's encoding is not UTF8.
+            the database's encoding is not UTF8, or there is no such revision.
+        OperationalError: the database is out of reach, or refuses; nothing was changed.
     """
     check_schema_name(schema)
     engine = sa.create_engine(sqlalchemy_url(database_url), poolclass=sa.NullPool)
-    with engine.begin() as connection:
+    with _using_alembic, _plain_errors(), engine.begin() as connection:
         # Held to the end of the transaction: a second caller starts when the first has committed.
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
         _check_encoding(connection)
@@ -62,12 +68,18 @@ def migration_sql(*, schema: str = "pgqueue", to: str = "head") -> str:
     """The SQL that makes the schema from nothing, for a DBA to read and run."""
     check_schema_name(schema)
     text = io.StringIO()
-    command.upgrade(_config(schema, output=text), to, sql=True)
+    with _using_alembic, _plain_errors():
+        command.upgrade(_config(schema, output=text), to, sql=True)
     return text.getvalue()
 
 
 def sqlalchemy_url(database_url: str) -> str:
-    """The same URL, with the driver that pgqueue uses."""
+    """The same URL, with the driver that pgqueue uses; an embedded server's real one, running."""
+    if database_url.startswith("embedded:"):
+        # Imported late: its locks and accounts exist on Unix only.
+        from pgqueue.store import embedded  # noqa: PLC0415
+
+        database_url = embedded.resolve(database_url)
     return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+psycopg://", database_url)
 
 
@@ -78,6 +90,17 @@ def check_schema_name(schema: str) -> None:
             f"schema {schema!r} is not a plain identifier: use up to 40 lower-case letters, "
             "digits and underscores, and do not begin with a digit"
         )
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Turn the errors of SQLAlchemy and Alembic into ours: callers know neither."""
+    try:
+        yield
+    except CommandError as error:
+        raise ImproperlyConfigured(f"migration: {error}") from error
+    except sa.exc.DBAPIError as error:
+        raise OperationalError(f"migration failed: {str(error.orig).strip()}") from error
 
 
 def _config(schema: str, *, output: TextIO | None = None) -> Config:

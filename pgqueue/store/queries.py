@@ -85,8 +85,26 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """A row of the view `pgqueue.attempts`: an attempt that ended, or the end of a job without one."""
+
+    attempt: int
+    retries: int
+    crashes: int
+    outcome: str
+    final: bool
+    started_at: datetime | None
+    finished_at: datetime
+    worker: str | None
+    worker_pid: int | None
+    error: str | None
+    error_type: str | None
+    traceback: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """A row of the view `pgqueue.workers`."""
+    """A row of the view `pgqueue.workers`; the age of the last heartbeat by the database's clock."""
 
     id: int
     name: str
@@ -99,6 +117,7 @@ class WorkerRow:
     beat_at: datetime
     alive: bool
     running: int
+    beat_age_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +226,11 @@ def count_jobs(
         "since": since.isoformat() if since else None,
     }
     return Query("count_jobs", params, lambda rows: int(rows[0][0]))
+
+
+def list_attempts(job_id: str) -> Query[list[Attempt]]:
+    """What has become of the job so far, oldest first."""
+    return Query("list_attempts", {"id": job_id}, lambda rows: [Attempt(*row) for row in rows])
 
 
 def cancel_jobs(job_ids: Sequence[str]) -> Query[set[str]]:

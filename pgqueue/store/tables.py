@@ -66,6 +66,7 @@ job = sa.Table(
     sa.Column("options", JSONB),
     sa.CheckConstraint("priority BETWEEN 0 AND 9", name="job_priority_check"),
     postgresql_partition_by="RANGE (id)",
+    comment="Private to pgqueue: read the view jobs.",
 )
 
 attempt = sa.Table(
@@ -92,6 +93,7 @@ attempt = sa.Table(
     ),
     sa.Index("attempt_job_id_idx", "job_id"),
     postgresql_partition_by="RANGE (finished_at)",
+    comment="Private to pgqueue: read the view attempts.",
 )
 
 ready = sa.Table(
@@ -105,6 +107,7 @@ ready = sa.Table(
     _column("job_id", ID),
     *_counters(),
     sa.UniqueConstraint("job_id", name="ready_job_id_key"),
+    comment="Private to pgqueue: read the view jobs.",
     **CHURNING,
 )
 
@@ -119,6 +122,7 @@ running = sa.Table(
     _column("worker_id", sa.Integer),
     _column("claimed_at", MOMENT, server_default=NOW),
     _column("cancel", sa.Boolean, server_default=sa.false()),
+    comment="Private to pgqueue: read the view jobs.",
     **CHURNING,
 )
 
@@ -132,6 +136,7 @@ scheduled = sa.Table(
     *_counters(),
     _column("retrying", sa.Boolean, server_default=sa.false()),
     sa.Index("scheduled_run_at_idx", "run_at"),
+    comment="Private to pgqueue: read the view jobs.",
     **CHURNING,
 )
 
@@ -143,6 +148,7 @@ waiting = sa.Table(
     _column("queue", sa.Text),
     _column("priority", sa.SmallInteger),
     *_counters(),
+    comment="Private to pgqueue: read the view jobs.",
 )
 
 worker = sa.Table(
@@ -159,6 +165,7 @@ worker = sa.Table(
     _column("started_at", MOMENT, server_default=NOW),
     _column("beat_at", MOMENT, server_default=NOW),
     postgresql_with={"fillfactor": "50"},
+    comment="Private to pgqueue: read the view workers.",
 )
 
 queue = sa.Table(
@@ -166,6 +173,7 @@ queue = sa.Table(
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
     _column("paused", sa.Boolean, server_default=sa.false()),
+    comment="Private to pgqueue: read the view queues.",
 )
 
 armed = sa.Table(
@@ -174,6 +182,7 @@ armed = sa.Table(
     sa.Column("queue", sa.Text, primary_key=True),
     sa.Column("worker_id", sa.Integer, primary_key=True, autoincrement=False),
     prefixes=["UNLOGGED"],
+    comment="Private to pgqueue: idle workers that want a notification.",
 )
 
 awaited = sa.Table(
@@ -183,6 +192,7 @@ awaited = sa.Table(
     sa.Column("channel", sa.Text, primary_key=True),
     _column("since", MOMENT, server_default=NOW),
     prefixes=["UNLOGGED"],
+    comment="Private to pgqueue: jobs whose end somebody waits for.",
 )
 
 jobs = sa.Table(

@@ -172,14 +172,19 @@ def disarm_worker(worker_id: int) -> Query[None]:
     return Query("disarm_worker", {"worker_id": str(worker_id)}, nothing)
 
 
-def look_for_work(queues: Sequence[str]) -> Query[Look]:
-    """Look without claiming."""
+def look_for_work(queues: Sequence[str], *, begins_transaction: bool = False) -> Query[Look]:
+    """Look without claiming.
+
+    `begins_transaction`: then `xmax` is an id that was given out after those of all transactions
+    that have begun to write; a snapshot's own is that of the last one to end.
+    """
 
     def read(rows: Sequence[Row]) -> Look:
         xmin, xmax, found, next_due, paused = rows[0]
         return Look(xmin, xmax, found, next_due, frozenset(paused))
 
-    return Query("look_for_work", {"queues": text_array(queues)}, read)
+    params = {"queues": text_array(queues), "begins": str(begins_transaction)}
+    return Query("look_for_work", params, read)
 
 
 def make_partitions() -> Query[int]:

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +19,7 @@ from pgqueue.worker.children import Children
 from pgqueue.worker.claimer import Claimer
 from pgqueue.worker.session import Session
 from pgqueue.worker.settler import Settler
+from pgqueue.worker.stopping import StopRequest
 from pgqueue.worker.upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -32,10 +32,11 @@ __all__ = ["Worker", "anon_nodename", "cpu_budget"]
 
 log = logging.getLogger(__name__)
 
-LOG_FORMAT: Final = "[%(asctime)s: %(levelname)s/%(threadName)s] %(message)s"
 # Of the lease: then nobody else runs our jobs yet.
 FENCE_AT: Final = 0.8
 WATCH_SECONDS: Final = 0.5
+# What an idle child has to close its connections and flush its output.
+LEAVE_SECONDS: Final = 0.5
 # Threads hand the interpreter over faster than by default: the claimer must not wait 5 ms for it.
 SWITCH_SECONDS: Final = 0.0005
 
@@ -69,21 +70,23 @@ class Worker:
     ) -> None:
         conf = app.conf
         self.app = app
-        self.concurrency = concurrency or conf.worker_concurrency or cpu_budget()
+        chosen = concurrency or conf.worker_concurrency
+        self.concurrency = cpu_budget() if chosen in {None, 0, "auto"} else int(chosen)
         self.queues = list(queues or [conf.task_default_queue])
         self.name = expand_nodename(hostname)
         self._lease_seconds = float(conf.lease_seconds)
         self._id = 0
-        self._cold = threading.Event()
-        self._stop = threading.Event()
-        self._registration = Session(app.client, "registering", stopping=self._stop.is_set)
+        self._stop = StopRequest()
+        self._registration = Session(
+            app.client, "registering", stopping=lambda: self._stop.is_asked
+        )
         self._settler = Settler(app.client, worker=lambda: self.name, put_off=self._put_off)
         spec = ChildSpec(
             app=address or address_of(app),
             hostname=self.name,
             name="child",
             log_level=loglevel,
-            log_format=LOG_FORMAT,
+            log_format=conf.worker_log_format,
             parent_pid=os.getpid(),
             settings=conf.as_mapping(),
         )
@@ -93,7 +96,7 @@ class Worker:
             max_tasks_per_child=max_tasks_per_child or conf.worker_max_tasks_per_child,
             max_crashes=int(conf.max_crashes),
             settled=self._settled,
-            has_room=self._wake,
+            has_room=self._room_made,
         )
         self._claimer = Claimer(
             app.client,
@@ -126,8 +129,13 @@ class Worker:
         sys.setswitchinterval(SWITCH_SECONDS)
         self.app.client.check_schema()
         self._children.start()
-        self._await_boot()
-        self._register()
+        try:
+            self._await_boot()
+            self._register()
+        except BaseException:
+            self._children.stop_giving()
+            self._children.join(patience_seconds=0.0)
+            raise
         self._settler.start()
         self._upkeep.start()
         self._claimer.start()
@@ -149,15 +157,13 @@ class Worker:
 
         Returns at once, and may be called from a signal handler or another thread.
         """
-        if not warm:
-            self._cold.set()
-        self._stop.set()
+        self._stop.ask(warm=warm)
 
     def install_signals(self) -> None:
         """TERM and INT stop warm, and the second of them cold; QUIT stops cold. Main thread only."""
 
         def stop(number: int, frame: Any) -> None:  # noqa: ARG001
-            is_second = self._stop.is_set()
+            is_second = self._stop.is_asked
             warm = not is_second and number != signal.SIGQUIT
             sys.stderr.write(
                 f"\npgqueue: {'warm' if warm else 'cold'} stop ({signal.Signals(number).name})\n"
@@ -171,6 +177,8 @@ class Worker:
         while not self._stop.wait(WATCH_SECONDS):
             if self._children.boot_error is not None:
                 return
+            if not (self._claimer.is_alive and self._settler.is_alive and self._upkeep.is_alive):
+                raise WorkerShutdown("a duty of the worker has ended by an error: see the log")
             silent = time.monotonic() - self._upkeep.beaten_at
             if silent > FENCE_AT * self._lease_seconds and self.app.conf.self_fence:
                 if not self._children.are_idle():
@@ -182,18 +190,16 @@ class Worker:
                 self._children.kill_all()
 
     def _wind_down(self) -> None:
-        log.info("%s stops: %s", self.name, "cold" if self._cold.is_set() else "warm")
-        self._stop.set()
+        log.info("%s stops: %s", self.name, "cold" if self._stop.is_cold else "warm")
+        self._stop.ask(warm=True)
         self._claimer.stop()  # nothing new comes in
         self._children.stop_giving()  # what has not begun goes back
         grace = self.app.conf.grace_seconds
         until = None if grace is None else time.monotonic() + grace
-        while not self._children.are_idle() and not self._cold.is_set():
+        while not self._children.are_idle() and not self._stop.wait_for_cold(0.02):
             if until is not None and time.monotonic() > until:
                 break
-            self._cold.wait(0.02)
-        self._children.interrupt()
-        self._children.join()
+        self._children.join(patience_seconds=0.0 if self._stop.is_cold else LEAVE_SECONDS)
         self._settler.stop()  # everything that ended is written
         self._upkeep.stop()  # the heartbeat is the last to end
         self._registration.run_until_done(retire_worker(self._id))
@@ -201,10 +207,8 @@ class Worker:
         log.info("%s has stopped", self.name)
 
     def _await_boot(self) -> None:
-        while not self._children.is_ready and not self._stop.is_set():
+        while not self._children.is_ready and not self._stop.is_asked:
             if self._children.boot_error is not None:
-                self._children.stop_giving()
-                self._children.join()
                 raise WorkerShutdown(f"the children cannot start:\n{self._children.boot_error}")
             self._stop.wait(0.005)
 
@@ -240,6 +244,9 @@ class Worker:
 
     def _settled(self, settlement: Success | Settlement) -> None:
         self._settler.add(settlement)
+
+    def _room_made(self) -> None:
+        self._claimer.tell_room()
 
     def _wake(self) -> None:
         self._claimer.wake()
@@ -284,9 +291,12 @@ def expand_nodename(given: str | None) -> str:
     host = socket.gethostname()
     if not given:
         return f"celery@{host}"
+    # A bare name is a host's, as in Celery: w1 is celery@w1.
     name, at, place = given.partition("@")
+    if not at:
+        name, place = "celery", given
     short, _, domain = host.partition(".")
-    place = (place if at else "%h").replace("%h", host).replace("%d", domain).replace("%n", short)
+    place = place.replace("%h", host).replace("%d", domain).replace("%n", short)
     name = name.replace("%h", host).replace("%d", domain).replace("%n", short)
     if not name or not place:
         raise ImproperlyConfigured(f"worker name {given!r} lacks a part: use name@host, or name")

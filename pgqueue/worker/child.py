@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pgqueue.core.job import ClaimedJob
 from pgqueue.core.lifecycle import Success
+from pgqueue.log import setup_logging
 from pgqueue.worker.app_address import AppAddress, load_app
 from pgqueue.worker.runner import Runner
 from pgqueue.worker.wire import FromChild, Inbox, ToChild, packed, write_all
@@ -46,9 +47,9 @@ def main(spec: ChildSpec, jobs: Connection, outcomes: Connection) -> None:
     _leave_with_parent()
     # The worker tells its children when to end, also if TERM or Ctrl-C is sent to the whole group.
     # Handlers, not SIG_IGN: programs that tasks start would inherit that.
-    signal.signal(signal.SIGINT, _stay)
-    signal.signal(signal.SIGTERM, _stay)
-    logging.basicConfig(level=spec.log_level, format=spec.log_format, force=True)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+        signal.signal(number, _stay)
+    setup_logging(spec.log_level, spec.log_format)
     threading.current_thread().name = spec.name
     try:
         app = load_app(spec.app)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from pgqueue.core.job import ClaimedJob
 
+# Between the end of a process's pipes and the news of its death.
+CLOSED_PIPES_SECONDS: Final = 0.2
 SIGNAL_NAMES: Final = {number.value: number.name for number in signal.Signals}
 
 
@@ -63,6 +65,7 @@ class ChildProcess:
         self.is_ready = False
         self.is_finishing = False
         self.is_recalled = False
+        self.is_killed = False
         self.boot_error: str | None = None
 
     @property
@@ -74,7 +77,7 @@ class ChildProcess:
     @property
     def accepts_jobs(self) -> bool:
         """Whether it may be given a job now."""
-        if not self.is_ready or self.is_finishing or self.is_recalled or self.quota == 0:
+        if not self.is_ready or self.is_finishing or self.is_recalled or self.is_killed:
             return False
         return self.predecessor is None or not self.predecessor.in_hand
 
@@ -82,14 +85,14 @@ class ChildProcess:
         """Hand jobs over; they begin in this order.
 
         Raises:
-            BrokenPipeError: it has died.
+            BrokenPipeError: it has died, and none of them has begun.
         """
+        self.outbox.send((ToChild.RUN, [tuple(job) for job in jobs]))
         for job in jobs:
             self.in_hand[job.id] = job
         self.expected_seconds += expected_seconds
         if self.quota is not None:
             self.quota -= len(jobs)
-        self.outbox.send((ToChild.RUN, [tuple(job) for job in jobs]))
         if self.quota == 0:
             self.finish()
 
@@ -107,6 +110,11 @@ class ChildProcess:
 
     def kill(self) -> None:
         """End it and all that its tasks have started, at once."""
+        self.is_killed = True
+        self.kill_group()
+
+    def kill_group(self) -> None:
+        """End what its tasks have started, and itself if it has not ended."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -121,10 +129,11 @@ class ChildProcess:
             self.process.close()
 
     def end_reason(self) -> str:
-        """How it ended, in words."""
-        self.process.join(timeout=1.0)
+        """How it ended, in words. One that only closed its pipes is ended: nobody can hear of it."""
+        self.process.join(timeout=CLOSED_PIPES_SECONDS)
         code = self.process.exitcode
         if code is None:
+            self.kill_group()
             return "its process closed its pipes"
         if code < 0:
             name = SIGNAL_NAMES.get(-code, str(-code))

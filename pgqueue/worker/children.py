@@ -8,6 +8,7 @@ import os
 import selectors
 import threading
 import time
+import traceback
 from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -90,8 +91,7 @@ class Children:
         preload.start_server(self._spec.app)
         self._selector.register(self._wake, selectors.EVENT_READ)
         with self._lock:
-            for _ in range(self._count):
-                self._start_child()
+            self._fill_up()
         self._thread = threading.Thread(target=self._run, name="pgqueue-children", daemon=True)
         self._thread.start()
 
@@ -141,26 +141,22 @@ class Children:
         with self._lock:
             self._buffer = deque(job for job in self._buffer if (job.id, job.claim) not in lost)
             for child in self._children:
-                mine = [job for job in child.in_hand.values() if (job.id, job.claim) in lost]
-                if mine:
-                    for job in mine:
-                        del child.in_hand[job.id]
+                if any((job.id, job.claim) in lost for job in child.in_hand.values()):
                     child.kill()
 
     def kill_all(self) -> None:
-        """Forget all jobs and kill all children; new ones start. For a worker that lost its leases."""
+        """Give all jobs up and kill all children; new ones start. For a worker that others replace."""
         with self._lock:
-            self._buffer.clear()
+            self._release_buffer()
             for child in self._children:
-                child.in_hand.clear()
-                child.kill()
+                if child.in_hand:
+                    child.kill()
 
     def stop_giving(self) -> None:
         """Begin to stop: claims that have not begun go back, what runs goes on."""
         with self._lock:
             self._is_stopping = True
-            while self._buffer:
-                self._settle(self._buffer.popleft(), Released(), NOT_RUN)
+            self._release_buffer()
             for child in self._children:
                 child.recall()
                 child.finish()
@@ -171,33 +167,47 @@ class Children:
         with self._lock:
             return not self._buffer and not any(child.in_hand for child in self._children)
 
-    def interrupt(self) -> None:
-        """Kill the children that still run; their jobs go back."""
-        with self._lock:
-            for child in self._children:
-                child.kill()
-                for job in child.in_hand.values():
-                    self._settle(job, Interrupted(), NOT_RUN)
-                child.in_hand.clear()
+    def join(self, *, patience_seconds: float) -> None:
+        """Wait for the end of the children and of the pool's thread, after `stop_giving`.
 
-    def join(self) -> None:
-        """Wait for the children and the pool's thread to end, after `stop_giving`."""
+        Children that are left after `patience_seconds` are killed; their jobs go back.
+        """
         if self._thread is not None:
             self._wake.set()
+            self._thread.join(patience_seconds)
+            with self._lock:
+                for child in self._children:
+                    child.kill()
             self._thread.join()
         self._wake.close()
         self._selector.close()
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        except Exception:
+            # Without this thread nothing would ever end: stop, and leave the leases to a rescue.
+            log.exception("the pool of children has failed, and the worker stops")
+            with self._lock:
+                self.boot_error = traceback.format_exc()
+                self._buffer.clear()
+                for child in self._children:
+                    child.in_hand.clear()
+                    child.kill()
+
+    def _serve(self) -> None:
         while True:
+            with self._lock:
+                self._watch_full_pipes()
             events = self._selector.select(timeout=0.05 if self._is_anybody_stuck() else 1.0)
             with self._lock:
                 heard = self._attend(events)
+                self._fill_up()
                 self._recall_behind_long_jobs()
                 self._hand_out()
                 if self._is_stopping and not self._children:
                     return
-            if self.room() > 0:
+            if heard and self.room() > 0:
                 self._has_room()
             if heard > 1:
                 time.sleep(GATHER_SECONDS)
@@ -275,43 +285,80 @@ class Children:
     def _bury(self, child: ChildProcess) -> None:
         """Attribute the end of a child to the job that it was running; the others were not begun."""
         self._children.remove(child)
+        if child.outbox.fileno() in self._selector.get_map():
+            self._selector.unregister(child.outbox)
         self._selector.unregister(child.inbox)
         self._selector.unregister(child.process.sentinel)
         reason = child.end_reason()
         jobs = list(child.in_hand.values())
+        child.in_hand.clear()
         if jobs:
-            log.error("%s ended while it ran job %s: %s", child.name, jobs[0].id, reason)
-            self._settle(
-                jobs[0], Lost(reason, self._max_crashes), Run(None, None, child.process.pid)
-            )
-            for job in jobs[1:]:
-                if self._is_stopping:
-                    self._settle(job, Released(), NOT_RUN)
-            if not self._is_stopping:
-                self._buffer.extendleft(reversed(jobs[1:]))
-        elif not child.is_finishing:
+            self._account_for(child, jobs[0], jobs[1:], reason)
+        elif not child.is_finishing and not child.is_killed:
             log.warning("%s ended: %s", child.name, reason)
-        if not child.is_ready:
-            self._boot_failed(child, reason)
+        if not child.is_ready and not child.is_killed:
+            self._boot_failed(child.name, child.boot_error or reason)
         child.close()
-        if not self._is_stopping and self.boot_error is None and not self._has_successor(child):
-            self._start_child()
+        for other in self._children:
+            if other.predecessor is child:
+                other.predecessor = None
+        self._fill_up()
 
-    def _boot_failed(self, child: ChildProcess, reason: str) -> None:
+    def _account_for(
+        self, child: ChildProcess, run: ClaimedJob, waiting: list[ClaimedJob], reason: str
+    ) -> None:
+        self._buffer.extendleft(reversed(waiting))
+        if child.is_killed:  # by us: nobody's fault, and nothing is to be run here again
+            self._settle(run, Interrupted(), NOT_RUN)
+            self._release_buffer()
+            return
+        child.kill_group()  # a program that the lost run has started must not meet the next run
+        log.error("%s ended while it ran job %s: %s", child.name, run.id, reason)
+        self._settle(run, Lost(reason, self._max_crashes), Run(None, None, child.process.pid))
+        if self._is_stopping:
+            self._release_buffer()
+
+    def _release_buffer(self) -> None:
+        while self._buffer:
+            self._settle(self._buffer.popleft(), Released(), NOT_RUN)
+
+    def _watch_full_pipes(self) -> None:
+        """Hear when a pipe that was full takes more."""
+        watched = self._selector.get_map()
+        for child in self._children:
+            if child.outbox.is_empty == (child.outbox.fileno() in watched):
+                if child.outbox.is_empty:
+                    self._selector.unregister(child.outbox)
+                else:
+                    self._selector.register(child.outbox, selectors.EVENT_WRITE, child)
+
+    def _boot_failed(self, name: str, reason: str) -> None:
         self._boot_failures += 1
-        log.error("%s did not start: %s", child.name, child.boot_error or reason)
+        log.error("%s did not start: %s", name, reason)
         if self._boot_failures >= BOOT_FAILURES:
-            self.boot_error = child.boot_error or reason
+            self.boot_error = reason
 
-    def _has_successor(self, child: ChildProcess) -> bool:
-        return any(other.predecessor is child for other in self._children)
+    def _fill_up(self) -> None:
+        """Start children until there are enough; one that finishes is replaced before it leaves."""
+        if self._is_stopping or self.boot_error is not None:
+            return
+        replaced = {id(child.predecessor) for child in self._children}
+        leaving = [c for c in self._children if c.is_finishing and id(c) not in replaced]
+        staying = sum(not child.is_finishing for child in self._children)
+        for _ in range(self._count - staying):
+            self._start_child(predecessor=leaving.pop(0) if leaving else None)
 
-    def _start_child(self, predecessor: ChildProcess | None = None) -> None:
+    def _start_child(self, *, predecessor: ChildProcess | None) -> None:
         self._numbers += 1
-        spec = replace(
-            self._spec, name=f"{self._spec.name}-{self._numbers}", parent_pid=os.getpid()
-        )
-        child = ChildProcess(self._context, spec, quota=self._max_tasks, predecessor=predecessor)
+        name = f"{self._spec.name}-{self._numbers}"
+        spec = replace(self._spec, name=name, parent_pid=os.getpid())
+        try:
+            child = ChildProcess(
+                self._context, spec, quota=self._max_tasks, predecessor=predecessor
+            )
+        except (OSError, EOFError) as error:  # the fork server was killed, or resources are short
+            self._boot_failed(name, f"no process could be made: {error!r}")
+            return
         self._children.append(child)
         self._selector.register(child.inbox, selectors.EVENT_READ, child)
         self._selector.register(child.process.sentinel, selectors.EVENT_READ, child)
@@ -342,13 +389,18 @@ class Children:
             try:
                 child.give(jobs, expected_seconds=seconds)
             except BrokenPipeError:
-                self._wake.set()  # its jobs are in its hand: its burial sorts them out
-            if child.quota == 0 and not self._is_stopping:
-                self._start_child(predecessor=child)
+                self._buffer.extendleft(reversed(jobs))
+                self._wake.set()
+                return
+            if not child.outbox.is_empty:
+                self._wake.set()
+            if child.is_finishing:
+                self._fill_up()
 
     def _is_anybody_stuck(self) -> bool:
         with self._lock:
-            return any(len(child.in_hand) > 1 for child in self._children)
+            is_short = not self._is_stopping and len(self._children) < self._count
+            return is_short or any(len(child.in_hand) > 1 for child in self._children)
 
     def _recall_behind_long_jobs(self) -> None:
         if self._buffer or not any(c.accepts_jobs and not c.in_hand for c in self._children):

@@ -41,7 +41,7 @@ POLL_SECONDS: Final = 0.002
 BUSY_CLAIMS: Final = 3
 LOOK_SECONDS: Final = 1.0
 # While a transaction that began before the arming is open, its commit notifies nobody.
-FIRST_LOOK_AGAIN: Final = 0.005
+FIRST_LOOK_AGAIN: Final = 0.0025
 LONGEST_LOOK_AGAIN: Final = 0.05
 PATIENT_LOOK_AGAIN: Final = 0.25
 PATIENT_AFTER: Final = 5.0
@@ -89,7 +89,10 @@ class Claimer:
         self._looked = looked
         self._paused: frozenset[str] = frozenset()
         self._turn = 0
-        self._is_armed = False
+        self._armed_as = 0  # the worker id whose rows ask for notifications; 0: none
+        self._armed_at = 0.0
+        self._last_before_arming = 0
+        self._waits_for_room = False
         self._looked_at = 0.0
         self._reconcile_due: list[float] = []
         self._is_stopping = False
@@ -99,13 +102,23 @@ class Claimer:
         )
         self._thread = threading.Thread(target=self._run, name="pgqueue-claimer", daemon=True)
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Begin to claim."""
         self._thread.start()
 
     def wake(self) -> None:
-        """There is room for jobs, or something may have become ready."""
+        """Something may have become ready."""
         self._wake.set()
+
+    def tell_room(self) -> None:
+        """There is room for jobs."""
+        if self._waits_for_room:
+            self._wake.set()
 
     def stop(self) -> None:
         """Claim no more; what was claimed has been handed to the pool."""
@@ -119,27 +132,28 @@ class Claimer:
         while not self._is_stopping:
             try:
                 self._work()
-            except (OperationalError, psycopg.OperationalError) as error:
-                self._is_armed = False
+            except Exception as error:
+                if not isinstance(error, OperationalError | psycopg.OperationalError):
+                    log.exception("claiming failed")
+                self._armed_as = 0
                 now = time.monotonic()
                 self._reconcile_due = [now + after for after in RECONCILE_AFTER]
                 self._session.recover(error)
-            except Exception:
-                log.exception("claiming failed; trying again")
-                self._session.recover(RuntimeError("see above"))
         if self._is_armed:
             with contextlib.suppress(OperationalError, psycopg.Error):
-                self._session.run(disarm_worker(self._worker_id()))
+                self._disarm()
 
     def _work(self) -> None:
         """Claim and wait, until stopped or until the database makes trouble."""
         empty = full = 0
+        self._look()  # which queues are paused
         while not self._is_stopping:
             self._settle_doubts()
-            room = self._pool.room()
+            room = self._room()
             if room <= 0:
                 self._wait(self._jittered(self._poll_seconds))
                 continue
+            self._waits_for_room = False
             jobs = self._claim(room)
             if jobs:
                 empty, full = 0, full + 1
@@ -152,8 +166,7 @@ class Claimer:
             empty += 1
             if self._is_armed:
                 # Woken for nothing to claim: perhaps for a delayed job, which the look tells.
-                if not self._look().found:
-                    self._sleep_until_notified()
+                self._sleep_until_notified()
                 empty = 0
             elif empty < POLLS_BEFORE_ARMING:
                 self._wait(POLL_SECONDS * empty)
@@ -165,6 +178,12 @@ class Claimer:
                 self._wait(
                     self._jittered(min(self._poll_seconds, POLL_SECONDS * 2.0 ** min(empty, 30)))
                 )
+
+    def _room(self) -> int:
+        if not self._worker_id():
+            return 0  # taken for dead, and not registered anew yet
+        self._waits_for_room = True  # first: room that comes after the question wakes us
+        return self._pool.room()
 
     def _claim(self, limit: int) -> list[ClaimedJob]:
         lanes = self._lanes()
@@ -181,7 +200,9 @@ class Claimer:
             )
         )
         if worker_id != self._worker_id():
-            return []  # taken for dead meanwhile: these are being rescued
+            # Taken for dead meanwhile: they go back, unless they have been rescued.
+            self._reconcile(set(), {(job.id, job.claim) for job in jobs})
+            return []
         return jobs
 
     def _lanes(self) -> list[tuple[str, int]]:
@@ -193,45 +214,51 @@ class Claimer:
         turned = queues[self._turn :] + queues[: self._turn]
         return [(queue, priority) for queue in turned for priority in PRIORITIES]
 
+    @property
+    def _is_armed(self) -> bool:
+        # A worker that was taken for dead has another id now, and its rows are gone.
+        return self._armed_as == self._worker_id() != 0
+
     def _arm(self) -> None:
         """Ask for notifications, then look: what committed before is found, what comes after notifies.
 
         An enqueue that looked for armed workers before and commits later does neither. Its
-        transaction is older than this look's xmax: look on until all of those have ended.
+        transaction is older than the one that this look begins: look on until all of those have ended.
         """
-        self._session.run(arm_worker(self._worker_id(), self._queues))
-        self._is_armed = True
-        look = self._look()
-        begun, pause, edge = time.monotonic(), FIRST_LOOK_AGAIN, look.xmax
-        while not look.found and look.xmin < edge and not self._is_stopping:
-            if self._wait(pause):
-                return
-            look = self._look()
-            longest = (
-                PATIENT_LOOK_AGAIN
-                if time.monotonic() - begun > PATIENT_AFTER
-                else LONGEST_LOOK_AGAIN
-            )
-            pause = min(pause * 2, longest)
+        worker_id = self._worker_id()
+        self._session.run(arm_worker(worker_id, self._queues))
+        self._armed_as, self._armed_at = worker_id, time.monotonic()
+        look = self._look(begins_transaction=True)
+        self._last_before_arming = look.xmax
         if not look.found:
             self._sleep_until_notified()
 
     def _disarm(self) -> None:
-        self._session.run(disarm_worker(self._worker_id()))
-        self._is_armed = False
+        self._session.run(disarm_worker(self._armed_as))
+        self._armed_as = 0
 
     def _sleep_until_notified(self) -> None:
         """Sleep; once in a while look all the same: a notification is a hint, never a promise."""
-        while not self._is_stopping and not self._wait(self._jittered(self._poll_seconds)):
-            if self._look().found:
+        pause = FIRST_LOOK_AGAIN
+        while not self._is_stopping:
+            look = self._look()
+            if look.found:
+                return
+            if look.xmin > self._last_before_arming:
+                seconds = self._jittered(self._poll_seconds)
+            else:
+                is_new = time.monotonic() - self._armed_at < PATIENT_AFTER
+                pause = min(pause * 2, LONGEST_LOOK_AGAIN if is_new else PATIENT_LOOK_AGAIN)
+                seconds = min(pause, self._poll_seconds)
+            if self._wait(seconds):
                 return
 
     def _look_sometimes(self) -> None:
         if time.monotonic() - self._looked_at > LOOK_SECONDS:
             self._look()
 
-    def _look(self) -> Look:
-        look = self._session.run(look_for_work(self._queues))
+    def _look(self, *, begins_transaction: bool = False) -> Look:
+        look = self._session.run(look_for_work(self._queues, begins_transaction=begins_transaction))
         self._looked_at = time.monotonic()
         self._paused = look.paused
         self._looked(look)
@@ -244,12 +271,18 @@ class Claimer:
             selector.register(connection.fileno(), selectors.EVENT_READ)
             selector.register(self._wake, selectors.EVENT_READ)
             events = selector.select(max(seconds, 0.0))
+        if not events:
+            return False
+        connection.pgconn.consume_input()
+        while connection.pgconn.notifies():
+            pass  # what they say is of no matter
         self._wake.clear()
-        notes = list(connection.notifies(timeout=0)) if events else []
-        return bool(events or notes)
+        return True
 
     def _begin_session(self, connection: psycopg.Connection) -> None:
-        self._is_armed = False
+        self._armed_as = 0
+        # One that comes with the reply to a query is not there any more when we wait for it.
+        connection.add_notify_handler(lambda _: self._wake.set())
         if self._listens:
             connection.execute(f'LISTEN "{self._client.schema}"'.encode())
 
@@ -264,4 +297,4 @@ class Claimer:
 
     @staticmethod
     def _jittered(seconds: float) -> float:
-        return seconds * random.uniform(0.75, 1.0)
+        return seconds * random.uniform(0.85, 1.0)

@@ -32,8 +32,9 @@ def _load() -> None:
     from pgqueue.worker import child  # noqa: F401, PLC0415
     from pgqueue.worker.app_address import AppAddress, load_app  # noqa: PLC0415 - only in the server
 
-    # A supervisor may send TERM to the whole group: only the worker is to decide what ends when.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # A supervisor may signal the whole group: only the worker is to decide what ends when.
+    for number in (signal.SIGTERM, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
     module, attribute, path = json.loads(os.environ.pop(VARIABLE))
     if module == "__main__":
         return  # each child runs the main module by itself, as multiprocessing does

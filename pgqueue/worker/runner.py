@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pgqueue.core import codec
 from pgqueue.core.errors import Failure, describe
-from pgqueue.core.ids import moment_of
 from pgqueue.core.lifecycle import (
     Again,
     Expired,
@@ -42,8 +41,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("pgqueue.task")
 
 HOOKS: Final = ("before_start", "on_success", "on_failure", "on_retry", "after_return")
-# How long a job of an unknown task rests before another worker may look at it.
-UNKNOWN_TASK_DELAY: Final = 5.0
+# Celery calls no hook for these but before_start: the run says nothing about the task's success.
+WITHOUT_HOOKS: Final = (Ignore, Reject, Snooze)
+# A job of an unknown task rests for half its age, within these bounds, until another worker may look.
+SHORTEST_REST_SECONDS: Final = 0.5
+LONGEST_REST_SECONDS: Final = 30.0
 
 
 class Runner:
@@ -110,15 +112,18 @@ class Runner:
             value = plan.function(*args, **kwargs)
             if plan.is_async:
                 value = self._wait_for(value)
-            if request._again is not None:  # noqa: SLF001 - retry(throw=False)
-                return Retried(describe(Retry("the task asked for a retry")), request._again)  # noqa: SLF001
-            outcome: Outcome = self._succeeded(plan, request, value)
+            outcome: Outcome
+            if request._again is None:  # noqa: SLF001
+                outcome = self._succeeded(plan, request, value)
+            else:  # retry(throw=False)
+                value = Retry("the task asked for a retry")
+                outcome = Retried(describe(value), request._again)  # noqa: SLF001
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a task raises is its outcome
             value = error
             outcome = self._raised(plan, request, error)
-        if plan.hooks:
+        if plan.hooks and not isinstance(value, WITHOUT_HOOKS):
             _call_hooks(task, request, outcome, value)
         return outcome
 
@@ -202,10 +207,11 @@ class Runner:
             return Failed(
                 describe(PgQueueError(f"the row of job {job.id} is gone: nobody knows what to run"))
             )
-        sent = moment_of(job.id)
-        now = time.monotonic() + job.clock_offset
+        asked = self._app.jobs.get(job.id)
+        sent_at = asked and max(asked.created_at, asked.run_at or asked.created_at).timestamp()
+        age = time.monotonic() + job.clock_offset - (sent_at or 0.0)
         grace = self._app.conf.unknown_task_grace
-        if sent is not None and now - sent.timestamp() < grace:
+        if age < grace:
             log.error(
                 "job %s asks for task %r, which this worker has not loaded; others may try. Start the "
                 "worker with the app that defines it, or cancel the job: pgqueue jobs cancel %s",
@@ -213,7 +219,7 @@ class Runner:
                 job.task,
                 job.id,
             )
-            return Released(UNKNOWN_TASK_DELAY)
+            return Released(min(max(age / 2, SHORTEST_REST_SECONDS), LONGEST_REST_SECONDS))
         return Failed(
             describe(NotRegistered(f"no worker has loaded task {job.task!r} within {grace:g} s"))
         )
@@ -286,7 +292,8 @@ def _call_hooks(task: Task[..., Any], request: Request, outcome: Outcome, value:
                 task.on_success(value, *call)
             case Retried():
                 status = "RETRY"
-                task.on_retry(value, *call, None)
+                cause = value.exc if isinstance(value, Retry) else None
+                task.on_retry(cause or value, *call, None)
             case _:
                 task.on_failure(value, *call, None)
     except Exception:

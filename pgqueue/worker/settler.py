@@ -50,6 +50,11 @@ class Settler:
         self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name="pgqueue-settler", daemon=True)
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Begin to write."""
         self._thread.start()

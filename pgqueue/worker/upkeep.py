@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 PROMOTE_AT_MOST: Final = 5000
 RESCUE_AT_MOST: Final = 500
+RESCUES_PER_SWEEP: Final = 10
 PARTITIONS_SECONDS: Final = 3600.0
 # Another worker may have put a job off without telling us.
 LONGEST_PROMOTION_PAUSE: Final = 60.0
@@ -68,8 +69,14 @@ class Upkeep:
         }
         self._due[self._make_partitions] = now
         self._promotion_due = now
+        self._rescues = 0
         self.beaten_at = now
         self._thread = threading.Thread(target=self._run, name="pgqueue-upkeep", daemon=True)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
 
     def start(self) -> None:
         """Begin."""
@@ -109,7 +116,7 @@ class Upkeep:
                     return self._promote
                 chore = min(self._due, key=self._due.__getitem__)
                 if self._due[chore] <= now:
-                    self._due[chore] = now + self._every[chore] * random.uniform(0.8, 1.0)
+                    self._due[chore] = now + self._every[chore] * random.uniform(0.9, 1.0)
                     return chore
                 self._lock.wait(min(self._promotion_due, self._due[chore]) - now)
             return None
@@ -123,8 +130,13 @@ class Upkeep:
             self.beaten_at = sent_at
 
     def _rescue(self) -> None:
-        for name in self._session.run(rescue_workers()):
+        names = self._session.run(rescue_workers())
+        for name in names:
             log.warning("worker %s has stopped beating; its jobs are given to others", name)
+        # Leases without a worker row are left by a rescuer that died in between: that is rare.
+        self._rescues += 1
+        if not names and self._rescues % RESCUES_PER_SWEEP != 1:
+            return
         while True:
             count = self._session.run(
                 rescue_jobs(limit=RESCUE_AT_MOST, max_crashes=self._max_crashes)

@@ -30,4 +30,4 @@ LEFT JOIN LATERAL (                 -- an inner join would make a lease that nob
                 THEN concat(root_id, ',', parent_id, ',', group_id) END AS family
     FROM {schema}.job WHERE id = taken.job_id OFFSET 0
 ) AS job ON true
-ORDER BY taken.seq
+ORDER BY taken.priority DESC, taken.seq

@@ -1,7 +1,8 @@
 -- look_for_work: what an idle worker needs to know: whether something is ready, when the next delayed job is due, which queues are paused,
 -- and the snapshot's bounds: an enqueue that began before the worker armed has a transaction id below xmax, and is over when xmin has passed it.
--- A plain read.
-SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint,
+-- A plain read; with %(begins)s it takes a transaction id, which is younger than any that was given out before.
+SELECT pg_snapshot_xmin(s)::text::bigint,
+       (CASE WHEN %(begins)s::text::boolean THEN pg_current_xact_id() ELSE pg_snapshot_xmax(s) END)::text::bigint,
        EXISTS (
            SELECT 1 FROM unnest(%(queues)s::text::text[]) AS q (name)
            CROSS JOIN LATERAL (SELECT 1 FROM {schema}.ready WHERE ready.queue = q.name LIMIT 1) AS r

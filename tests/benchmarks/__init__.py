@@ -1,0 +1,1 @@
+"""The instrument: `make bench`. Ratios within one run count, absolute figures only describe a machine."""

@@ -1,0 +1,1 @@
+"""Real workers, in processes of their own, and what becomes of jobs when those die."""
