@@ -41,6 +41,11 @@ class App:
     Safe to share between threads and event loops, and over a fork. Making one opens nothing.
     """
 
+    # Made at first use. Threads may come together: `setdefault` keeps the first one's, without a
+    # lock that a fork could leave locked.
+    _client: Client | None = None
+    _sender: Sender | None = None
+
     def __init__(
         self,
         main: str | None = None,
@@ -62,32 +67,34 @@ class App:
         self.conf = Settings(keywords, namespace=namespace)
         self.Task = task_cls
         self.tasks = TaskRegistry()
-        self._client: Client | None = None
-        self._sender: Sender | None = None
         if set_as_current:
             self.set_current()
 
     @property
     def client(self) -> Client:
         """What sends this App's queries."""
-        if self._client is None:
-            self._client = Client(
+        client: Client = self._client or vars(self).setdefault(
+            "_client",
+            Client(
                 lambda: str(self.conf.database_url),
                 schema=self.conf.schema,
                 limit=self.conf.pool_limit or 10,
-            )
-        return self._client
+            ),
+        )
+        return client
 
     @property
     def sender(self) -> Sender:
         """What sends this App's jobs."""
-        if self._sender is None:
-            self._sender = Sender(
+        sender: Sender = self._sender or vars(self).setdefault(
+            "_sender",
+            Sender(
                 self.client,
                 retry=lambda: retry_policy(self._publish_retry_policy()),
                 notify=lambda: bool(self.conf.notify),
-            )
-        return self._sender
+            ),
+        )
+        return sender
 
     @property
     def jobs(self) -> Jobs:

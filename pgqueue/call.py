@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from pgqueue.core import codec
@@ -15,7 +16,7 @@ from pgqueue.result import AsyncResult
 from pgqueue.sender import retry_policy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from pgqueue.app import App
     from pgqueue.task import Task
@@ -51,6 +52,7 @@ def build_job(
     Raises:
         TypeError, ValueError, EncodeError, PayloadTooLarge: as `Task.apply_async`.
     """
+    refuse_other_shapes(name, args, kwargs)
     conf = app.conf
     limit = conf.max_payload_bytes
     args_text = codec.encode(args if isinstance(args, list) else list(args), what="args")
@@ -80,6 +82,14 @@ def build_job(
     if expires is None and task is not None:
         expires = task.expires
     return job if expires is None and not options else _with_options(app, job, expires, options)
+
+
+def refuse_other_shapes(name: str, args: object, kwargs: object) -> None:
+    """Raise TypeError for arguments that are no list or tuple, or keyword arguments that are no mapping."""
+    if not isinstance(args, list | tuple):
+        raise TypeError(f"the arguments of {name} must be a list or tuple, not {_shown(args)}")
+    if not isinstance(kwargs, Mapping):
+        raise TypeError(f"the keyword arguments of {name} must be a mapping, not {_shown(kwargs)}")
 
 
 def split_way(options: dict[str, Any]) -> dict[str, Any]:
@@ -190,7 +200,14 @@ def seconds(value: Any) -> float:
 
 
 def aware(moment: Any, app: App) -> datetime:
-    """The moment, read in the App's time zone if it has none of its own."""
+    """The moment in UTC, read in the App's time zone if it has none of its own."""
     if not isinstance(moment, datetime):
         raise TypeError(f"{moment!r} is not a datetime")
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=app.timezone)
+    if moment.utcoffset() is None:
+        moment = moment.replace(tzinfo=app.timezone)
+    try:
+        # PostgreSQL knows fewer offsets than Python.
+        in_utc: datetime = moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{moment} is outside of the calendar in UTC") from None
+    return in_utc

@@ -12,6 +12,7 @@ from pgqueue.call import (
     build_job,
     checked_priority,
     raise_if_refused,
+    refuse_other_shapes,
     refuse_unknown,
     seconds,
     split_way,
@@ -290,6 +291,7 @@ class Task(Generic[P, R]):
         return result.AsyncResult(job.id, app=self.app)
 
     def _check_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        refuse_other_shapes(self.name, args, kwargs)
         if not kwargs and self._positional is not None:
             fewest, most = self._positional
             if fewest <= len(args) <= most:

@@ -48,7 +48,7 @@ HOMES = {
     "django": ("pgqueue.contrib.django",),
 }
 # What may be said of psycopg outside of store: its errors, and a connection as a type.
-PSYCOPG_OUTSIDE = {"Connection", "AsyncConnection"}
+PSYCOPG_OUTSIDE = {"Connection", "AsyncConnection", "errors"}
 SQL = re.compile(r"^\s*(SELECT\s|INSERT INTO|UPDATE\s+\S+\s+SET|DELETE FROM|WITH\s+\w+\s+AS)")
 VAGUE = {"utils", "util", "helpers", "helper", "common", "manager", "base", "misc", "tools"}
 MOST_LINES = 500

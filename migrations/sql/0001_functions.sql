@@ -151,8 +151,8 @@ BEGIN
                 PERFORM {schema}.wake_workers(insert_named_jobs.queues);
             END IF;
             RETURN NULL;
-        EXCEPTION WHEN SQLSTATE 'PQ001' THEN
-            NULL;                   -- undone to the start of the block; look again
+        EXCEPTION WHEN SQLSTATE 'PQ001' OR deadlock_detected THEN
+            NULL;                   -- undone to the start of the block; look again (a deadlock: ids in another order than their own)
         END;
     END LOOP;
     RETURN insert_named_jobs.ids;   -- ten senders of the same ids came first: they are live
@@ -229,7 +229,7 @@ BEGIN
         ), woken AS (
             DELETE FROM {schema}.awaited USING ended WHERE awaited.job_id = ended.job_id RETURNING channel, awaited.job_id
         )
-        SELECT EXISTS (TABLE ended) OR EXISTS (TABLE flagged), (SELECT count(pg_notify(channel, job_id::text)) FROM woken)
+        SELECT EXISTS (TABLE ended) OR EXISTS (TABLE flagged), (SELECT count(pg_notify(channel, job_id::text)) FROM woken WHERE pg_notification_queue_usage() < 0.5)
         INTO found_live, told;
         IF found_live THEN
             RETURN true;
@@ -331,6 +331,7 @@ DECLARE
     leaf text;
     kind text;
     bounds text[];
+    occupied boolean;
 BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtext('{schema}.make_partitions')) THEN
         RETURN 0;                   -- only saves work: a second maker would fail on the name and change nothing
@@ -346,6 +347,11 @@ BEGIN
             ELSE
                 bounds := ARRAY(SELECT ((day + n) AT TIME ZONE 'UTC')::text FROM generate_series(0, 1) AS n);
             END IF;
+            -- ATTACH scans the whole default partition under its lock, only to find this.
+            EXECUTE format('SELECT EXISTS (SELECT 1 FROM {schema}.%I WHERE %I >= %L AND %I < %L)', kind || '_default',
+                           CASE kind WHEN 'job' THEN 'id' ELSE 'finished_at' END, bounds[1],
+                           CASE kind WHEN 'job' THEN 'id' ELSE 'finished_at' END, bounds[2]) INTO occupied;
+            CONTINUE WHEN occupied;
             BEGIN
                 EXECUTE format('CREATE TABLE {schema}.%I (LIKE {schema}.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', leaf, kind);
                 EXECUTE format('ALTER TABLE {schema}.%I ATTACH PARTITION {schema}.%I FOR VALUES FROM (%L) TO (%L)',

@@ -59,6 +59,7 @@ CREATE TABLE {schema}.ready (
     CONSTRAINT ready_pkey PRIMARY KEY (queue, priority, seq),
     CONSTRAINT ready_job_id_key UNIQUE (job_id)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off);
+CREATE INDEX ready_suspect_idx ON {schema}.ready (queue, priority, seq) WHERE crashes > 0;
 ALTER SEQUENCE {schema}.ready_seq OWNED BY {schema}.ready.seq;
 
 CREATE TABLE {schema}.running (

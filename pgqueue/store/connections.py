@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import psycopg
@@ -89,7 +89,7 @@ class Connections:
     def __init__(self, info: Callable[[], str], *, limit: int) -> None:
         self._info = info
         self._limit = limit
-        self._begin()
+        self._of_process = _ProcessConnections(limit)
 
     @contextmanager
     def borrow(self, *, timeout_seconds: float) -> Iterator[psycopg.Connection]:
@@ -98,52 +98,59 @@ class Connections:
         Raises:
             OperationalError: none can be had, or all are in use for `timeout_seconds`.
         """
-        self._begin_anew_in_a_child()
-        if not self._free.acquire(timeout=timeout_seconds):
+        mine = self._of_this_process()
+        if not mine.free.acquire(timeout=timeout_seconds):
             raise _exhausted(self._limit, timeout_seconds)
         try:
-            connection = self._take() or connect(self._info())
+            connection = mine.take() or connect(self._info())
             try:
                 yield connection
             finally:
-                self._give_back(connection)
+                mine.give_back(connection)
         finally:
-            self._free.release()
+            mine.free.release()
 
     def discard_idle(self) -> None:
         """Close what is idle: the server was restarted, or the process is done."""
-        self._begin_anew_in_a_child()
-        while self._idle:
-            self._idle.pop()[1].close()
+        self._of_this_process().discard_idle()
 
-    def _begin_anew_in_a_child(self) -> None:
-        if self._pid != os.getpid():
-            _inherited.extend(self._idle)
-            self._begin()
+    def _of_this_process(self) -> _ProcessConnections:
+        mine = self._of_process
+        if mine.pid != os.getpid():
+            _inherited.append(mine)
+            # Two threads may come here at once: each gives back to where it has borrowed.
+            mine = self._of_process = _ProcessConnections(self._limit)
+        return mine
 
-    def _begin(self) -> None:
-        self._pid = os.getpid()
+
+class _ProcessConnections:
+    """The idle connections of one process."""
+
+    def __init__(self, limit: int) -> None:
+        self.pid = os.getpid()
+        self.free = threading.BoundedSemaphore(limit)
         self._idle: deque[tuple[float, psycopg.Connection]] = deque()
-        self._free = threading.BoundedSemaphore(self._limit)
         self._reaper: threading.Timer | None = None
 
-    def _take(self) -> psycopg.Connection | None:
-        while self._idle:
-            try:
+    def take(self) -> psycopg.Connection | None:
+        with suppress(IndexError):  # empty, or emptied by another thread at this moment
+            while True:
                 connection = self._idle.pop()[1]
-            except IndexError:  # another thread was faster
-                return None
-            if not connection.closed:
-                return connection
+                if not connection.closed:
+                    return connection
         return None
 
-    def _give_back(self, connection: psycopg.Connection) -> None:
+    def give_back(self, connection: psycopg.Connection) -> None:
         if connection.closed or not _is_idle(connection):
             connection.close()
             return
         self._idle.append((time.monotonic(), connection))
         if self._reaper is None:
             self._reap_later()
+
+    def discard_idle(self) -> None:
+        while (connection := self.take()) is not None:
+            connection.close()
 
     def _reap_later(self) -> None:
         self._reaper = threading.Timer(IDLE_SECONDS, self._reap)
@@ -153,11 +160,9 @@ class Connections:
 
     def _reap(self) -> None:
         oldest = time.monotonic() - IDLE_SECONDS
-        while self._idle and self._idle[0][0] <= oldest:
-            try:
+        with suppress(IndexError):
+            while self._idle[0][0] <= oldest:
                 self._idle.popleft()[1].close()
-            except IndexError:
-                break
         self._reaper = None
         if self._idle:
             self._reap_later()

@@ -147,9 +147,11 @@ def insert_jobs(jobs: Sequence[NewJob], *, send_id: int, notify: bool) -> Query[
 def insert_named_jobs(jobs: Sequence[NewJob], *, send_id: int, notify: bool) -> Query[list[str]]:
     """Insert jobs with ids that the caller chose; returns the ids that are not finished yet.
 
-    If there are any, nothing is written, and the transaction stays usable.
+    If there are any, nothing is written, and the transaction stays usable. Jobs are written, and
+    so begun, in the order of their ids: two senders of the same ids do not deadlock.
     """
-    return Query("insert_named_jobs", _job_params(jobs, send_id, notify), _split_ids)
+    ordered = sorted(jobs, key=lambda job: job.id)
+    return Query("insert_named_jobs", _job_params(ordered, send_id, notify), _split_ids)
 
 
 def read_results(

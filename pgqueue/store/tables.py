@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
+from sqlalchemy.dialects.postgresql.base import PGDialect
 
 metadata = sa.MetaData(schema="pgqueue")
 views = sa.MetaData(schema="pgqueue")
@@ -17,15 +18,23 @@ views = sa.MetaData(schema="pgqueue")
 NOW = sa.func.clock_timestamp()
 MOMENT = sa.DateTime(timezone=True)
 ID = UUID(as_uuid=True)
+
+
+def _stored_with(**parameters: str) -> dict[str, Any]:
+    # SQLAlchemy 2.0 has no word for storage parameters; only create_all() would use it.
+    for kind, known in PGDialect.construct_arguments or ():
+        if kind is sa.Table and "with" in known:
+            return {"postgresql_with": parameters}
+    return {}
+
+
 # Rows come and go at job rate: vacuum early, and never give pages back that the next second needs.
-CHURNING: dict[str, Any] = {
-    "postgresql_with": {
-        "autovacuum_vacuum_scale_factor": "0",
-        "autovacuum_vacuum_threshold": "20000",
-        "autovacuum_vacuum_cost_delay": "0",
-        "vacuum_truncate": "off",
-    }
-}
+CHURNING = _stored_with(
+    autovacuum_vacuum_scale_factor="0",
+    autovacuum_vacuum_threshold="20000",
+    autovacuum_vacuum_cost_delay="0",
+    vacuum_truncate="off",
+)
 ready_seq = sa.Sequence("ready_seq", metadata=metadata, cache=1)
 
 
@@ -107,6 +116,9 @@ ready = sa.Table(
     _column("job_id", ID),
     *_counters(),
     sa.UniqueConstraint("job_id", name="ready_job_id_key"),
+    sa.Index(
+        "ready_suspect_idx", "queue", "priority", "seq", postgresql_where=sa.text("crashes > 0")
+    ),
     comment="Private to pgqueue: read the view jobs.",
     **CHURNING,
 )
@@ -164,7 +176,7 @@ worker = sa.Table(
     _column("lease_seconds", sa.Double),
     _column("started_at", MOMENT, server_default=NOW),
     _column("beat_at", MOMENT, server_default=NOW),
-    postgresql_with={"fillfactor": "50"},
+    **_stored_with(fillfactor="50"),
     comment="Private to pgqueue: read the view workers.",
 )
 

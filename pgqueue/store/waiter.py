@@ -76,6 +76,8 @@ class Waiter:
 
     def stop(self) -> None:
         """End the thread and close its connection; whoever still waits gets an error."""
+        if self._pid != os.getpid():  # the thread is the parent's, and may hold the lock
+            self._begin()
         with self._lock:
             thread, self._stopping = self._thread, True
         if thread is not None:
@@ -94,7 +96,8 @@ class Waiter:
         self._wake_reader, self._wake_writer = socket.socketpair()
         for end in (self._wake_reader, self._wake_writer):
             end.setblocking(False)
-            weakref.finalize(self, end.close)
+            # Not at the exit of the process: the thread may run until then.
+            weakref.finalize(self, end.close).atexit = False
 
     def _poke(self) -> None:
         with contextlib.suppress(BlockingIOError):  # full: it is awake already

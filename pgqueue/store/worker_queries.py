@@ -26,6 +26,7 @@ class Look:
     xmin: int
     xmax: int
     found: bool
+    has_suspects: bool
     next_due_seconds: float | None
     paused: frozenset[str]
 
@@ -55,15 +56,19 @@ def claim_jobs(
         "worker_id": str(worker_id),
     }
 
-    def read(rows: Sequence[Row]) -> list[ClaimedJob]:
-        # rows: id, attempt, retries, crashes, task, args, kwargs, options, expired, family,
-        # queue, priority, clock, …
-        if not rows:
-            return []
-        offset = rows[0][12] - heard_at
-        return [ClaimedJob._make((*row[:12], claim, offset)) for row in rows]
+    return Query(
+        "claim_jobs", params, lambda rows: _claimed(rows, claim, heard_at), is_repeatable=False
+    )
 
-    return Query("claim_jobs", params, read, is_repeatable=False)
+
+def claim_suspect(
+    queues: Sequence[str], *, claim: int, worker_id: int, heard_at: float
+) -> Query[list[ClaimedJob]]:
+    """Claim one job that has crashed before; `claim_jobs` leaves those out."""
+    params = {"queues": text_array(queues), "claim": str(claim), "worker_id": str(worker_id)}
+    return Query(
+        "claim_suspect", params, lambda rows: _claimed(rows, claim, heard_at), is_repeatable=False
+    )
 
 
 def settle_plain(successes: Sequence[Success], *, worker: str) -> Query[int]:
@@ -180,8 +185,8 @@ def look_for_work(queues: Sequence[str], *, begins_transaction: bool = False) ->
     """
 
     def read(rows: Sequence[Row]) -> Look:
-        xmin, xmax, found, next_due, paused = rows[0]
-        return Look(xmin, xmax, found, next_due, frozenset(paused))
+        xmin, xmax, found, has_suspects, next_due, paused = rows[0]
+        return Look(xmin, xmax, found, has_suspects, next_due, frozenset(paused))
 
     params = {"queues": text_array(queues), "begins": str(begins_transaction)}
     return Query("look_for_work", params, read)
@@ -190,6 +195,15 @@ def look_for_work(queues: Sequence[str], *, begins_transaction: bool = False) ->
 def make_partitions() -> Query[int]:
     """Make day partitions for the days to come; returns how many."""
     return Query("make_partitions", {}, _count)
+
+
+def _claimed(rows: Sequence[Row], claim: int, heard_at: float) -> list[ClaimedJob]:
+    # rows: id, attempt, retries, crashes, task, args, kwargs, options, expired, family,
+    # queue, priority, clock, …
+    if not rows:
+        return []
+    offset = rows[0][12] - heard_at
+    return [ClaimedJob._make((*row[:12], claim, offset)) for row in rows]
 
 
 def _count(rows: Sequence[Row]) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import socket
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,12 +25,13 @@ from pgqueue.worker.stopping import StopRequest
 from pgqueue.worker.upkeep import Upkeep
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pgqueue.app import App
     from pgqueue.core.lifecycle import Success
+    from pgqueue.store.query import Query
 
-__all__ = ["Worker", "anon_nodename", "cpu_budget"]
+__all__ = ["Worker", "anon_nodename", "cpu_budget", "expand_nodename"]
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +40,8 @@ FENCE_AT: Final = 0.8
 WATCH_SECONDS: Final = 0.5
 # What an idle child has to close its connections and flush its output.
 LEAVE_SECONDS: Final = 0.5
+# To take its row out when the database is out of reach; else the row goes with its lease.
+RETIRE_SECONDS: Final = 1.0
 # Threads hand the interpreter over faster than by default: the claimer must not wait 5 ms for it.
 SWITCH_SECONDS: Final = 0.0005
 
@@ -78,7 +83,10 @@ class Worker:
         self._id = 0
         self._stop = StopRequest()
         self._registration = Session(
-            app.client, "registering", stopping=lambda: self._stop.is_asked
+            app.client,
+            "registering",
+            stopping=lambda: self._stop.is_asked,
+            give_up_seconds=RETIRE_SECONDS,
         )
         self._settler = Settler(app.client, worker=lambda: self.name, put_off=self._put_off)
         spec = ChildSpec(
@@ -100,7 +108,7 @@ class Worker:
         )
         self._claimer = Claimer(
             app.client,
-            _Throttled(self._children, self._settler),
+            _Throttled(self._children, self._settler, self._is_silent),
             queues=self.queues,
             worker_id=lambda: self._id,
             listens=bool(conf.listen),
@@ -131,7 +139,7 @@ class Worker:
         self._children.start()
         try:
             self._await_boot()
-            self._register()
+            self._register(self._registration.run)
         except BaseException:
             self._children.stop_giving()
             self._children.join(patience_seconds=0.0)
@@ -165,10 +173,10 @@ class Worker:
         def stop(number: int, frame: Any) -> None:  # noqa: ARG001
             is_second = self._stop.is_asked
             warm = not is_second and number != signal.SIGQUIT
-            sys.stderr.write(
-                f"\npgqueue: {'warm' if warm else 'cold'} stop ({signal.Signals(number).name})\n"
-            )
             self.stop(warm=warm)
+            how = f"\npgqueue: {'warm' if warm else 'cold'} stop ({signal.Signals(number).name})\n"
+            with contextlib.suppress(OSError):
+                os.write(2, how.encode())  # not sys.stderr: the signal may have interrupted its use
 
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, stop)
@@ -179,31 +187,40 @@ class Worker:
                 return
             if not (self._claimer.is_alive and self._settler.is_alive and self._upkeep.is_alive):
                 raise WorkerShutdown("a duty of the worker has ended by an error: see the log")
-            silent = time.monotonic() - self._upkeep.beaten_at
-            if silent > FENCE_AT * self._lease_seconds and self.app.conf.self_fence:
-                if not self._children.are_idle():
-                    log.error(
-                        "the database has been out of reach for %.1f s: others may take over, so what "
-                        "runs here is stopped",
-                        silent,
-                    )
-                self._children.kill_all()
+            self._fence_if_silent()
+
+    def _is_silent(self) -> bool:
+        silent = time.monotonic() - self._upkeep.beaten_at
+        return bool(silent > FENCE_AT * self._lease_seconds and self.app.conf.self_fence)
+
+    def _fence_if_silent(self) -> None:
+        """Stop what runs here before others take it over."""
+        if self._is_silent():
+            if not self._children.are_idle():
+                log.error(
+                    "no heartbeat has reached the database for %.1f s: others may take over, so what "
+                    "runs here is stopped",
+                    FENCE_AT * self._lease_seconds,
+                )
+            self._children.kill_all()
 
     def _wind_down(self) -> None:
         log.info("%s stops: %s", self.name, "cold" if self._stop.is_cold else "warm")
         self._stop.ask(warm=True)
-        self._claimer.stop()  # nothing new comes in
+        self._claimer.stop(self._stop.join)  # nothing new comes in
         self._children.stop_giving()  # what has not begun goes back
         grace = self.app.conf.grace_seconds
         until = None if grace is None else time.monotonic() + grace
         while not self._children.are_idle() and not self._stop.wait_for_cold(0.02):
+            self._fence_if_silent()
             if until is not None and time.monotonic() > until:
                 break
         self._children.join(patience_seconds=0.0 if self._stop.is_cold else LEAVE_SECONDS)
-        self._settler.stop()  # everything that ended is written
-        self._upkeep.stop()  # the heartbeat is the last to end
-        self._registration.run_until_done(retire_worker(self._id))
-        self._registration.close()
+        self._settler.stop(self._stop.join)  # everything that ended is written
+        self._upkeep.stop(self._stop.join)  # the heartbeat is the last to end
+        leaving = threading.Thread(target=self._retire, name="pgqueue-retiring", daemon=True)
+        leaving.start()
+        self._stop.join(leaving)
         log.info("%s has stopped", self.name)
 
     def _await_boot(self) -> None:
@@ -212,7 +229,7 @@ class Worker:
                 raise WorkerShutdown(f"the children cannot start:\n{self._children.boot_error}")
             self._stop.wait(0.005)
 
-    def _register(self) -> None:
+    def _register(self, send: Callable[[Query[tuple[int, str]]], tuple[int, str] | None]) -> None:
         query = register_worker(
             name=self.name,
             host=socket.gethostname(),
@@ -222,12 +239,16 @@ class Worker:
             version=sys.modules["pgqueue"].__version__,
             lease_seconds=self._lease_seconds,
         )
-        registered = self._registration.run_until_done(query)
+        registered = send(query)
         if registered is not None:
             self._id, name = registered
             if name != self.name:
                 log.warning("a worker named %s is alive already: this one is %s", self.name, name)
                 self.name = name
+        self._registration.close()
+
+    def _retire(self) -> None:
+        self._registration.run_until_done(retire_worker(self._id))
         self._registration.close()
 
     def _begin_anew(self) -> None:
@@ -239,8 +260,8 @@ class Worker:
         )
         self._id = 0  # claims under the old id are being rescued
         self._children.kill_all()
-        self._register()
-        self._wake()
+        self._register(self._registration.run_until_done)
+        self._claimer.doubt()
 
     def _settled(self, settlement: Success | Settlement) -> None:
         self._settler.add(settlement)
@@ -270,15 +291,19 @@ class Worker:
 
 
 class _Throttled:
-    """The children as the claimer sees them: no room while outcomes pile up."""
+    """The children as the claimer sees them: no room while outcomes pile up, or nobody hears us beat."""
 
-    def __init__(self, children: Children, settler: Settler) -> None:
+    def __init__(self, children: Children, settler: Settler, is_silent: Callable[[], bool]) -> None:
         self._children = children
         self._settler = settler
+        self._is_silent = is_silent
         self.accept = children.accept
+        self.takes_suspect = children.takes_suspect
 
     def room(self) -> int:
-        return 0 if self._settler.is_overloaded else self._children.room()
+        if self._settler.is_overloaded or self._is_silent():
+            return 0
+        return self._children.room()
 
 
 def anon_nodename(hostname: str | None = None, prefix: str = "gen") -> str:

@@ -76,6 +76,7 @@ class Child:
         self._runner = runner
         self._inbox = Inbox(jobs)
         self._outcomes = outcomes
+        self._writing = threading.Lock()
         # None ends the loop.
         self._waiting: queue.SimpleQueue[ClaimedJob | None] = queue.SimpleQueue()
 
@@ -83,14 +84,19 @@ class Child:
         """Run jobs in the order in which they came, until FINISH."""
         attendant = threading.Thread(target=self._attend, name="pgqueue-attendant", daemon=True)
         attendant.start()
-        write_all(self._outcomes, packed((FromChild.READY, os.getpid())))
+        self._tell((FromChild.READY, os.getpid()))
         while (job := self._waiting.get()) is not None:
             self._report(self._runner.run(job))
 
     def _report(self, settlement: Success | Settlement) -> None:
         # At once: what has ended must not be lost, nor run again, if the next job kills this process.
         kind = FromChild.SUCCESS if type(settlement) is Success else FromChild.SETTLEMENT
-        write_all(self._outcomes, packed((kind, *settlement)))
+        self._tell((kind, *settlement))
+
+    def _tell(self, message: tuple[Any, ...]) -> None:
+        # A large message is written in parts: the other thread's must not come between.
+        with self._writing:
+            write_all(self._outcomes, packed(message))
 
     def _attend(self) -> None:
         while True:
@@ -110,7 +116,7 @@ class Child:
                         self._waiting.put(None)
 
     def _give_back(self) -> None:
-        returned: list[str] = []
+        returned: list[tuple[str, int]] = []
         finish = False
         with contextlib.suppress(queue.Empty):
             while True:
@@ -119,10 +125,10 @@ class Child:
                 if job is None:
                     finish = True
                 else:
-                    returned.append(job.id)
+                    returned.append((job.id, job.claim))
         if finish:
             self._waiting.put(None)
-        write_all(self._outcomes, packed((FromChild.RETURNED, returned)))
+        self._tell((FromChild.RETURNED, returned))
 
 
 def _stay(number: int, frame: object) -> None:

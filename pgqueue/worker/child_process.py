@@ -63,6 +63,7 @@ class ChildProcess:
         self.started_at = time.monotonic()
         self.heard_at = self.started_at
         self.is_ready = False
+        self.has_suspect = False
         self.is_finishing = False
         self.is_recalled = False
         self.is_killed = False
@@ -79,6 +80,8 @@ class ChildProcess:
         """Whether it may be given a job now."""
         if not self.is_ready or self.is_finishing or self.is_recalled or self.is_killed:
             return False
+        if self.has_suspect and self.in_hand:
+            return False
         return self.predecessor is None or not self.predecessor.in_hand
 
     def give(self, jobs: Sequence[ClaimedJob], *, expected_seconds: float) -> None:
@@ -90,6 +93,7 @@ class ChildProcess:
         self.outbox.send((ToChild.RUN, [tuple(job) for job in jobs]))
         for job in jobs:
             self.in_hand[job.id] = job
+        self.has_suspect = jobs[0].crashes > 0
         self.expected_seconds += expected_seconds
         if self.quota is not None:
             self.quota -= len(jobs)
@@ -117,6 +121,8 @@ class ChildProcess:
         """End what its tasks have started, and itself if it has not ended."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
+        if self.process.exitcode is not None:
+            return  # its number may be another's by now
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(self.process.pid, signal.SIGKILL)  # before it has made its own group
 

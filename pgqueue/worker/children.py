@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -25,7 +26,7 @@ from pgqueue.core.lifecycle import (
 )
 from pgqueue.worker import preload
 from pgqueue.worker.child_process import ChildProcess
-from pgqueue.worker.estimates import Estimates
+from pgqueue.worker.estimates import UNKNOWN_SECONDS, Estimates
 from pgqueue.worker.wakeup import WakeUp
 from pgqueue.worker.wire import FromChild
 
@@ -84,6 +85,7 @@ class Children:
         self._boot_failures = 0
         self._numbers = 0
         self._is_stopping = False
+        self._lost: set[tuple[str, int]] = set()
         self.boot_error: str | None = None
 
     def start(self) -> None:
@@ -116,16 +118,28 @@ class Children:
             if not takers or self._is_stopping:
                 return 0
             each = max(1, min(MOST_AHEAD, int(CLAIM_AHEAD_SECONDS / self._estimates.any_seconds)))
+            if self._has_suspect():
+                each = 1  # it may take this process along, and then every claim here counts a crash
             wanted = each * len(takers)
             here = len(self._buffer) + sum(len(child.in_hand) for child in takers)
             room = wanted - here
             is_hungry = not self._buffer and any(not child.in_hand for child in takers)
             return room if room * 2 >= wanted or (is_hungry and room > 0) else 0
 
+    def takes_suspect(self) -> bool:
+        """Whether to claim a job that has crashed before: one at a time, for a child that is free."""
+        with self._lock:
+            is_free = any(child.accepts_jobs and not child.in_hand for child in self._children)
+            return (
+                is_free and not self._is_stopping and not self._buffer and not self._has_suspect()
+            )
+
     def accept(self, jobs: Iterable[ClaimedJob]) -> None:
         """Take claimed jobs, and hand them out as far as children have room."""
         with self._lock:
             self._buffer.extend(jobs)
+            if self._is_stopping:
+                self._release_buffer()
             self._hand_out()
 
     def held(self) -> set[tuple[str, int]]:
@@ -139,10 +153,14 @@ class Children:
     def drop(self, lost: set[tuple[str, int]]) -> None:
         """Forget jobs whose leases are lost; a child that runs one of them is killed."""
         with self._lock:
+            self._lost |= lost
             self._buffer = deque(job for job in self._buffer if (job.id, job.claim) not in lost)
             for child in self._children:
-                if any((job.id, job.claim) in lost for job in child.in_hand.values()):
+                held = [(job.id, job.claim) for job in child.in_hand.values()]
+                if held and held[0] in lost:
                     child.kill()
+                elif not lost.isdisjoint(held):
+                    child.recall()
 
     def kill_all(self) -> None:
         """Give all jobs up and kill all children; new ones start. For a worker that others replace."""
@@ -228,15 +246,19 @@ class Children:
                     self._hear_rest(child)
                     self._bury(child)
             except (EOFError, BrokenPipeError):
+                self._hear_rest(child)
+                self._bury(child)
+            except Exception:
+                # A task has written into our pipe, perhaps: this child is beyond understanding.
+                log.exception("%s wrote nonsense, and is ended", child.name)
+                child.kill_group()
                 self._bury(child)
         return heard
 
     def _hear_rest(self, child: ChildProcess) -> None:
-        try:
+        with contextlib.suppress(Exception):  # the end, or nonsense
             while self._hear(child):
                 pass
-        except EOFError:
-            pass
 
     def _hear(self, child: ChildProcess) -> int:
         messages = child.inbox.receive()
@@ -259,9 +281,10 @@ class Children:
         return len(messages)
 
     def _ended(self, child: ChildProcess, settlement: Success | Settlement) -> None:
-        job = child.in_hand.pop(settlement.job_id, None)
-        if job is None:
+        job = child.in_hand.get(settlement.job_id)
+        if job is None or job.claim != settlement.claim:
             return  # its lease was lost meanwhile
+        del child.in_hand[settlement.job_id]
         if settlement.started is not None and settlement.finished is not None:
             estimated = self._estimates.of(job.task)
             self._estimates.learn(job.task, settlement.finished - settlement.started)
@@ -270,9 +293,15 @@ class Children:
             child.expected_seconds = 0.0
         self._settled(settlement)
 
-    def _returned(self, child: ChildProcess, job_ids: list[str]) -> None:
+    def _returned(self, child: ChildProcess, claims: list[tuple[str, int]]) -> None:
         child.is_recalled = False
-        jobs = [child.in_hand.pop(job_id) for job_id in job_ids if job_id in child.in_hand]
+        jobs = []
+        for job_id, claim in claims:
+            job = child.in_hand.get(job_id)
+            if job is not None and job.claim == claim:
+                del child.in_hand[job_id]
+                if (job_id, claim) not in self._lost:
+                    jobs.append(job)
         child.expected_seconds = sum(self._estimates.of(job.task) for job in child.in_hand.values())
         if child.quota is not None:
             child.quota += len(jobs)
@@ -381,6 +410,8 @@ class Children:
         while self._buffer and len(jobs) < most:
             expected = self._estimates.of(self._buffer[0].task)
             is_first = not child.in_hand and not jobs
+            if self._buffer[0].crashes:
+                expected = UNKNOWN_SECONDS  # alone, whatever it took before
             if not is_first and child.expected_seconds + seconds + expected > GIVE_AHEAD_SECONDS:
                 break
             jobs.append(self._buffer.popleft())
@@ -396,6 +427,11 @@ class Children:
                 self._wake.set()
             if child.is_finishing:
                 self._fill_up()
+
+    def _has_suspect(self) -> bool:
+        return any(job.crashes for job in self._buffer) or any(
+            child.has_suspect and child.in_hand for child in self._children
+        )
 
     def _is_anybody_stuck(self) -> bool:
         with self._lock:

@@ -18,6 +18,7 @@ from pgqueue.store.worker_queries import (
     Look,
     arm_worker,
     claim_jobs,
+    claim_suspect,
     disarm_worker,
     look_for_work,
     read_leases,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from pgqueue.core.job import ClaimedJob
     from pgqueue.store.client import Client
+    from pgqueue.worker.stopping import Join
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,9 @@ PATIENT_LOOK_AGAIN: Final = 0.25
 PATIENT_AFTER: Final = 5.0
 # A claim whose reply was lost may still commit on the server for a while.
 RECONCILE_AFTER: Final = (0.0, 3.0, 15.0)
+# And once in a while without trouble: what nobody here holds must not stay leased for ever.
+RECONCILE_SECONDS: Final = 60.0
+LONGEST_MISS_SECONDS: Final = 0.25
 
 
 class Pool(Protocol):
@@ -54,6 +59,9 @@ class Pool(Protocol):
 
     def room(self) -> int:
         """How many jobs to claim now."""
+
+    def takes_suspect(self) -> bool:
+        """Whether to claim a job that has crashed before."""
 
     def accept(self, jobs: Sequence[ClaimedJob]) -> None:
         """Take claimed jobs."""
@@ -88,13 +96,14 @@ class Claimer:
         self._reconcile = reconcile
         self._looked = looked
         self._paused: frozenset[str] = frozenset()
+        self._has_suspects = False
         self._turn = 0
         self._armed_as = 0  # the worker id whose rows ask for notifications; 0: none
         self._armed_at = 0.0
         self._last_before_arming = 0
         self._waits_for_room = False
         self._looked_at = 0.0
-        self._reconcile_due: list[float] = []
+        self._reconcile_due = [time.monotonic() + RECONCILE_SECONDS]
         self._is_stopping = False
         self._wake = WakeUp()
         self._session = Session(
@@ -115,18 +124,24 @@ class Claimer:
         """Something may have become ready."""
         self._wake.set()
 
+    def doubt(self) -> None:
+        """Compare soon what is held here with what the database says."""
+        now = time.monotonic()
+        self._reconcile_due = [now + after for after in RECONCILE_AFTER]
+        self._wake.set()
+
     def tell_room(self) -> None:
         """There is room for jobs."""
         if self._waits_for_room:
             self._wake.set()
 
-    def stop(self) -> None:
-        """Claim no more; what was claimed has been handed to the pool."""
+    def stop(self, join: Join) -> None:
+        """Claim no more; what was claimed has been handed to the pool when `join` has waited."""
         self._is_stopping = True
         self._wake.set()
-        self._thread.join()
-        self._session.close()
-        self._wake.close()
+        if join(self._thread):
+            self._session.close()
+            self._wake.close()
 
     def _run(self) -> None:
         while not self._is_stopping:
@@ -145,18 +160,19 @@ class Claimer:
 
     def _work(self) -> None:
         """Claim and wait, until stopped or until the database makes trouble."""
-        empty = full = 0
+        empty = full = misses = 0
         self._look()  # which queues are paused
         while not self._is_stopping:
             self._settle_doubts()
             room = self._room()
             if room <= 0:
+                self._look_sometimes()
                 self._wait(self._jittered(self._poll_seconds))
                 continue
             self._waits_for_room = False
-            jobs = self._claim(room)
+            jobs = self._claim(room) or self._claim_suspect()
             if jobs:
-                empty, full = 0, full + 1
+                empty, full, misses = 0, full + 1, 0
                 self._pool.accept(jobs)
                 if self._is_armed and full >= BUSY_CLAIMS:
                     self._disarm()
@@ -166,7 +182,10 @@ class Claimer:
             empty += 1
             if self._is_armed:
                 # Woken for nothing to claim: perhaps for a delayed job, which the look tells.
-                self._sleep_until_notified()
+                if self._sleep_until_notified():
+                    # Ready, and not to be had: somebody holds a lock on it, for as long as he likes.
+                    misses += 1
+                    self._wait(min(POLL_SECONDS * 2.0 ** min(misses, 10), LONGEST_MISS_SECONDS))
                 empty = 0
             elif empty < POLLS_BEFORE_ARMING:
                 self._wait(POLL_SECONDS * empty)
@@ -186,19 +205,25 @@ class Claimer:
         return self._pool.room()
 
     def _claim(self, limit: int) -> list[ClaimedJob]:
-        lanes = self._lanes()
-        if not lanes:
+        lanes, worker_id = self._lanes(), self._worker_id()
+        if not lanes or not worker_id:
             return []
+        claim, now = secrets.randbits(63), time.monotonic()
+        query = claim_jobs(lanes, limit=limit, claim=claim, worker_id=worker_id, heard_at=now)
+        return self._kept(worker_id, self._session.run(query))
+
+    def _claim_suspect(self) -> list[ClaimedJob]:
         worker_id = self._worker_id()
-        jobs = self._session.run(
-            claim_jobs(
-                lanes,
-                limit=limit,
-                claim=secrets.randbits(63),
-                worker_id=worker_id,
-                heard_at=time.monotonic(),
-            )
-        )
+        queues = [queue for queue in self._queues if queue not in self._paused]
+        if not self._has_suspects or not worker_id or not self._pool.takes_suspect():
+            return []
+        claim, now = secrets.randbits(63), time.monotonic()
+        query = claim_suspect(queues, claim=claim, worker_id=worker_id, heard_at=now)
+        jobs = self._session.run(query)
+        self._has_suspects = bool(jobs)
+        return self._kept(worker_id, jobs)
+
+    def _kept(self, worker_id: int, jobs: list[ClaimedJob]) -> list[ClaimedJob]:
         if worker_id != self._worker_id():
             # Taken for dead meanwhile: they go back, unless they have been rescued.
             self._reconcile(set(), {(job.id, job.claim) for job in jobs})
@@ -237,13 +262,16 @@ class Claimer:
         self._session.run(disarm_worker(self._armed_as))
         self._armed_as = 0
 
-    def _sleep_until_notified(self) -> None:
-        """Sleep; once in a while look all the same: a notification is a hint, never a promise."""
+    def _sleep_until_notified(self) -> bool:
+        """Sleep; once in a while look all the same: a notification is a hint, never a promise.
+
+        Whether a look found something, and no notification came.
+        """
         pause = FIRST_LOOK_AGAIN
         while not self._is_stopping:
             look = self._look()
             if look.found:
-                return
+                return True
             if look.xmin > self._last_before_arming:
                 seconds = self._jittered(self._poll_seconds)
             else:
@@ -251,7 +279,8 @@ class Claimer:
                 pause = min(pause * 2, LONGEST_LOOK_AGAIN if is_new else PATIENT_LOOK_AGAIN)
                 seconds = min(pause, self._poll_seconds)
             if self._wait(seconds):
-                return
+                return False
+        return False
 
     def _look_sometimes(self) -> None:
         if time.monotonic() - self._looked_at > LOOK_SECONDS:
@@ -261,6 +290,7 @@ class Claimer:
         look = self._session.run(look_for_work(self._queues, begins_transaction=begins_transaction))
         self._looked_at = time.monotonic()
         self._paused = look.paused
+        self._has_suspects = look.has_suspects
         self._looked(look)
         return look
 
@@ -293,6 +323,8 @@ class Claimer:
         held = self._held()  # before the read: what is settled meanwhile is not ours to judge
         leases = self._session.run(read_leases(self._worker_id()))
         self._reconcile_due.pop(0)
+        if not self._reconcile_due:
+            self._reconcile_due = [time.monotonic() + RECONCILE_SECONDS]
         self._reconcile(held, leases)
 
     @staticmethod

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import psycopg
+from psycopg.errors import LockNotAvailable, OutOfMemory, ProgramLimitExceeded
 
 from pgqueue.exceptions import OperationalError
 from pgqueue.store.execution import execute
@@ -41,7 +42,17 @@ SETTINGS: Final = "; ".join(
         "enable_sort": "off",
     }.items()
 )
+# Serialisation failure, deadlock, lock timeout, cancelled statement: the connection is as good as before.
+PASSING: Final = frozenset({"40001", "40P01", "55P03", "57014"})
+NOT_TO_REPEAT: Final = (
+    psycopg.DataError,
+    ProgramLimitExceeded,
+    OutOfMemory,
+    LockNotAvailable,
+)
 LONGEST_PAUSE_SECONDS: Final = 5.0
+LONGEST_PAUSE_WHILE_STOPPING: Final = 0.2
+GIVE_UP_SECONDS: Final = 10.0
 
 
 class Session:
@@ -58,13 +69,18 @@ class Session:
         *,
         stopping: Callable[[], bool],
         opened: Callable[[psycopg.Connection], None] | None = None,
+        lock_timeout_seconds: float = 0.0,
+        give_up_seconds: float = GIVE_UP_SECONDS,
     ) -> None:
         self._client = client
         self._duty = duty
         self._stopping = stopping
         self._opened = opened
         self._connection: psycopg.Connection | None = None
+        self._lock_timeout = f"SET lock_timeout = {round(lock_timeout_seconds * 1000)}"
         self._failures = 0
+        self._give_up_seconds = give_up_seconds
+        self._give_up_at: float | None = None
 
     @property
     def connection(self) -> psycopg.Connection:
@@ -78,6 +94,7 @@ class Session:
             connection = self._client.connect()
             try:
                 connection.execute(SETTINGS)
+                connection.execute(self._lock_timeout.encode())
                 if self._opened is not None:
                     self._opened(connection)
             except BaseException:
@@ -99,16 +116,24 @@ class Session:
         return result
 
     def run_until_done(self, query: Query[T]) -> T | None:
-        """Send the query until it is done, whatever happens to the database; None: stopped meanwhile.
+        """Send the query until it is done, whatever happens to the database; None: given up.
 
-        Only for queries that do no harm when they are sent again after an unknown outcome.
+        It is given up `give_up_seconds` after a stop was asked for. Only for queries that do no harm
+        when they are sent again after an unknown outcome.
+
+        Raises:
+            psycopg.DataError, ProgramLimitExceeded, OutOfMemory: the
+                values are to blame, and always would be.
+            LockNotAvailable: somebody holds a lock for longer than this session waits.
         """
         while True:
             try:
                 return self.run(query)
-            except (OperationalError, psycopg.OperationalError) as error:
+            except NOT_TO_REPEAT:
+                raise
+            except (OperationalError, psycopg.Error) as error:
                 self.recover(error)
-                if self._stopping() and self._failures > 3:
+                if self._has_given_up():
                     log.error("%s: gave up on %s while stopping", self._duty, query.statement)  # noqa: TRY400
                     return None
 
@@ -117,12 +142,21 @@ class Session:
         if self._failures == 0:
             log.warning("%s: %s; trying again", self._duty, str(error).strip())
         self._failures += 1
-        if self._connection is not None and self._connection.broken:
-            self.close()
+        if getattr(error, "sqlstate", None) not in PASSING:
+            self.close()  # broken, or on a server that is the wrong one by now
         longest = min(0.05 * 2.0 ** min(self._failures, 10), LONGEST_PAUSE_SECONDS)
         until = time.monotonic() + random.uniform(longest / 2, longest)
-        while time.monotonic() < until and not (self._stopping() and self._failures > 1):
+        while (now := time.monotonic()) < until:
+            if self._stopping():
+                until = min(until, now + LONGEST_PAUSE_WHILE_STOPPING)
             time.sleep(0.02)
+
+    def _has_given_up(self) -> bool:
+        if not self._stopping():
+            return False
+        if self._give_up_at is None:
+            self._give_up_at = time.monotonic() + self._give_up_seconds
+        return time.monotonic() > self._give_up_at
 
     def close(self) -> None:
         """Close the connection; the next query opens another."""

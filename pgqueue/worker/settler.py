@@ -9,18 +9,20 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import psycopg
+from psycopg.errors import LockNotAvailable
 
 from pgqueue.core.errors import describe
 from pgqueue.core.lifecycle import Settlement, Success
 from pgqueue.exceptions import EncodeError
 from pgqueue.store.worker_queries import settle_full, settle_plain
-from pgqueue.worker.session import Session
+from pgqueue.worker.session import GIVE_UP_SECONDS, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pgqueue.store.client import Client
     from pgqueue.store.query import Query
+    from pgqueue.worker.stopping import Join
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +31,11 @@ MOST_PER_BATCH: Final = 500
 GATHER_SECONDS: Final = 0.008
 BUSY_BATCH: Final = 40
 MOST_PENDING: Final = 4000
+# An open transaction may hold a lease's row for minutes: the others must not wait behind it.
+LOCK_SECONDS: Final = 0.05
+LOCKED_AGAIN_SECONDS: Final = 0.25
+# Characters of results: PostgreSQL takes no JSON array above 256 MB, and copies what it takes.
+MOST_PER_STATEMENT: Final = 16_000_000
 
 
 class Settler:
@@ -43,7 +50,16 @@ class Settler:
     ) -> None:
         self._worker = worker
         self._put_off = put_off
-        self._session = Session(client, "settling", stopping=lambda: self._is_stopping)
+        self._session = Session(
+            client,
+            "settling",
+            stopping=lambda: self._is_stopping,
+            lock_timeout_seconds=LOCK_SECONDS,
+        )
+        # Whose rows somebody else has locked: an open transaction that cancels them, mostly.
+        self._locked: list[Success | Settlement] = []
+        self._locked_until = 0.0
+        self._stopped_at: float | None = None
         self._pending: deque[Success | Settlement] = deque()
         self._in_flight: list[Success | Settlement] = []
         self._lock = threading.Condition()
@@ -73,15 +89,16 @@ class Settler:
     def held(self) -> set[tuple[str, int]]:
         """The (job id, claim) pairs that are about to be settled."""
         with self._lock:
-            return {(s.job_id, s.claim) for s in (*self._in_flight, *self._pending)}
+            return {(s.job_id, s.claim) for s in (*self._in_flight, *self._locked, *self._pending)}
 
-    def stop(self) -> None:
-        """Write all that was added, then end."""
+    def stop(self, join: Join) -> None:
+        """Write all that was added, then end; `join` waits for that."""
         with self._lock:
             self._is_stopping = True
+            self._stopped_at = time.monotonic()
             self._lock.notify()
-        self._thread.join()
-        self._session.close()
+        if join(self._thread):
+            self._session.close()
 
     def _run(self) -> None:
         was_busy = False
@@ -91,16 +108,27 @@ class Settler:
                 return
             try:
                 self._write(batch)
-            except Exception:
-                # Their leases stay, and are rescued when this worker has gone; others go on.
-                log.exception("%d outcomes could not be written", len(batch))
-            self._in_flight = []
+            except Exception as error:
+                # A defect of ours. Writing twice does no harm, as the fence refuses what is written.
+                log.exception("%d outcomes could not be written, and are tried again", len(batch))
+                with self._lock:
+                    self._pending.extendleft(reversed(batch))
+                self._session.recover(error)
+            with self._lock:
+                self._in_flight = []
             was_busy = len(batch) >= BUSY_BATCH
 
     def _next_batch(self, *, gather: bool) -> list[Success | Settlement]:
         with self._lock:
-            while not self._pending and not self._is_stopping:
-                self._lock.wait()
+            while not self._pending and (self._locked or not self._is_stopping):
+                if self._gives_up_locked():
+                    return []
+                if self._locked and time.monotonic() > self._locked_until:
+                    break
+                self._lock.wait(LOCKED_AGAIN_SECONDS if self._locked else None)
+            if self._locked and time.monotonic() > self._locked_until:
+                self._pending.extend(self._locked)
+                self._locked = []
             if gather and not self._is_stopping and len(self._pending) < MOST_PER_BATCH:
                 until = time.monotonic() + GATHER_SECONDS
                 while len(self._pending) < MOST_PER_BATCH and not self._is_stopping:
@@ -117,7 +145,18 @@ class Settler:
             self._in_flight = [self._pending.popleft() for _ in range(count)]
             return self._in_flight
 
+    def _gives_up_locked(self) -> bool:
+        if self._stopped_at is None or time.monotonic() < self._stopped_at + GIVE_UP_SECONDS:
+            return False
+        log.error("%d outcomes were not written: others hold their rows", len(self._locked))
+        return True
+
     def _write(self, batch: Sequence[Success | Settlement]) -> None:
+        if len(batch) > 1 and sum(len(s.result or "") for s in batch) > MOST_PER_STATEMENT:
+            half = len(batch) // 2
+            self._write(batch[:half])
+            self._write(batch[half:])
+            return
         successes = [s for s in batch if type(s) is Success]
         settlements = [s for s in batch if type(s) is Settlement]
         if successes:
@@ -131,12 +170,26 @@ class Settler:
     def _send(self, batch: Sequence[Success] | Sequence[Settlement], query: Query[int]) -> None:
         try:
             written = self._session.run_until_done(query)
+        except LockNotAvailable:
+            self._split_locked(batch)
+            return
         except psycopg.Error as error:
             self._split(batch, error)
             return
         if written is not None and written < len(batch):
             # Cancelled by a rescue, or written by a try whose reply was lost.
             log.info("%d of %d outcomes had no lease any more", len(batch) - written, len(batch))
+
+    def _split_locked(self, batch: Sequence[Success] | Sequence[Settlement]) -> None:
+        """Find whose row is locked, and put that aside for a while; the others are written."""
+        if len(batch) > 1:
+            half = len(batch) // 2
+            self._write(batch[:half])
+            self._write(batch[half:])
+            return
+        with self._lock:
+            self._locked.extend(batch)
+            self._locked_until = time.monotonic() + LOCKED_AGAIN_SECONDS
 
     def _split(self, batch: Sequence[Success] | Sequence[Settlement], error: psycopg.Error) -> None:
         """PostgreSQL refuses a value of the batch: find it, and let only its job fail."""
@@ -151,7 +204,7 @@ class Settler:
             isinstance(refused, Settlement)
             and refused.error_type == "pgqueue.exceptions.EncodeError"
         ):
-            raise error  # not even the failure can be stored
+            return  # not even the failure can be stored: the lease stays until this worker has gone
         failure = describe(_not_storable(error))
         self._write(
             [

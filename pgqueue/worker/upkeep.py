@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 import psycopg
+from psycopg.errors import LockNotAvailable
 
 from pgqueue.exceptions import OperationalError
 from pgqueue.store.worker_queries import (
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pgqueue.store.client import Client
+    from pgqueue.worker.stopping import Join
 
 log = logging.getLogger(__name__)
 
 PROMOTE_AT_MOST: Final = 5000
 RESCUE_AT_MOST: Final = 500
+LOCKED_AGAIN_SECONDS: Final = 0.25
 RESCUES_PER_SWEEP: Final = 10
 PARTITIONS_SECONDS: Final = 3600.0
 # Another worker may have put a job off without telling us.
@@ -56,7 +59,14 @@ class Upkeep:
         self._fenced = fenced
         self._promoted = promoted
         self._is_stopping = False
-        self._session = Session(client, "upkeep", stopping=lambda: self._is_stopping)
+        self._lease_seconds = lease_seconds
+        # A chore that waits for somebody's lock must not keep the heartbeat from its turn.
+        self._session = Session(
+            client,
+            "upkeep",
+            stopping=lambda: self._is_stopping,
+            lock_timeout_seconds=min(lease_seconds / 8, 1.0),
+        )
         self._lock = threading.Condition()
         self._every = {
             self._beat: min(lease_seconds / 4, 5.0),
@@ -70,7 +80,7 @@ class Upkeep:
         self._due[self._make_partitions] = now
         self._promotion_due = now
         self._rescues = 0
-        self.beaten_at = now
+        self.beaten_at = self._in_touch_since = now
         self._thread = threading.Thread(target=self._run, name="pgqueue-upkeep", daemon=True)
 
     @property
@@ -79,7 +89,8 @@ class Upkeep:
         return self._thread.is_alive()
 
     def start(self) -> None:
-        """Begin."""
+        """Begin; the worker has just been registered."""
+        self.beaten_at = time.monotonic()
         self._thread.start()
 
     def expect_due(self, seconds: float) -> None:
@@ -90,19 +101,22 @@ class Upkeep:
                 self._promotion_due = at
                 self._lock.notify()
 
-    def stop(self) -> None:
-        """End after the chore that is being done."""
+    def stop(self, join: Join) -> None:
+        """End after the chore that is being done; `join` waits for that."""
         with self._lock:
             self._is_stopping = True
             self._lock.notify()
-        self._thread.join()
-        self._session.close()
+        if join(self._thread):
+            self._session.close()
 
     def _run(self) -> None:
         while (chore := self._next_chore()) is not None:
             try:
                 chore()
-            except (OperationalError, psycopg.OperationalError) as error:
+            except LockNotAvailable:
+                self.expect_due(LOCKED_AGAIN_SECONDS)  # the promotion, if that was it
+            except (OperationalError, psycopg.Error) as error:
+                self._in_touch_since = time.monotonic()
                 self._session.recover(error)
             except Exception:
                 log.exception("a chore failed; it is done again later")
@@ -130,6 +144,13 @@ class Upkeep:
             self.beaten_at = sent_at
 
     def _rescue(self) -> None:
+        # After a freeze or an outage the others look dead to us, as we do to them: let all beat first.
+        now = time.monotonic()
+        if now - self.beaten_at > 1.5 * self._every[self._beat]:
+            self._in_touch_since = self._due[self._beat] = now
+            return
+        if now - self._in_touch_since < min(self._lease_seconds, 2 * self._every[self._beat]):
+            return
         names = self._session.run(rescue_workers())
         for name in names:
             log.warning("worker %s has stopped beating; its jobs are given to others", name)
@@ -137,15 +158,13 @@ class Upkeep:
         self._rescues += 1
         if not names and self._rescues % RESCUES_PER_SWEEP != 1:
             return
-        while True:
-            count = self._session.run(
-                rescue_jobs(limit=RESCUE_AT_MOST, max_crashes=self._max_crashes)
-            )
-            if count:
-                log.warning("%d jobs of workers that are gone were taken over", count)
-                self._promoted()
-            if count < RESCUE_AT_MOST:
-                return
+        count = self._session.run(rescue_jobs(limit=RESCUE_AT_MOST, max_crashes=self._max_crashes))
+        if count:
+            log.warning("%d jobs of workers that are gone were taken over", count)
+            self._promoted()
+        if count == RESCUE_AT_MOST:  # more of them at the next turn, after what else is due
+            self._rescues = 0
+            self._due[self._rescue] = now
 
     def _promote(self) -> None:
         promotion = self._session.run(promote_jobs(limit=PROMOTE_AT_MOST))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 
 
 class WakeUp:
@@ -14,6 +15,8 @@ class WakeUp:
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
         self._is_closed = False
+        # Against a close at this moment: the number may be another file's. Signal handlers set, too.
+        self._lock = threading.RLock()
 
     def fileno(self) -> int:
         """The descriptor, for a selector."""
@@ -21,8 +24,8 @@ class WakeUp:
 
     def set(self) -> None:
         """Wake the waiting thread; harmless when it is awake, or when there is none any more."""
-        if not self._is_closed:
-            with contextlib.suppress(BlockingIOError):
+        with self._lock, contextlib.suppress(BlockingIOError):
+            if not self._is_closed:
                 os.write(self._writer, b"x")
 
     def clear(self) -> None:
@@ -33,6 +36,7 @@ class WakeUp:
 
     def close(self) -> None:
         """Give the descriptors back."""
-        self._is_closed = True
-        os.close(self._reader)
-        os.close(self._writer)
+        with self._lock:
+            self._is_closed = True
+            os.close(self._reader)
+            os.close(self._writer)

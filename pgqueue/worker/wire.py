@@ -27,7 +27,7 @@ class FromChild(IntEnum):
     READY = 0  # (READY, pid)
     SUCCESS = 1  # (SUCCESS, *Success)
     SETTLEMENT = 2  # (SETTLEMENT, *Settlement)
-    RETURNED = 3  # (RETURNED, [job id, …]) the answer to RECALL
+    RETURNED = 3  # (RETURNED, [(job id, claim), …]) the answer to RECALL
     BOOT_FAILED = 4  # (BOOT_FAILED, traceback text)
 
 

@@ -1,6 +1,6 @@
 """Sending on a connection of our own: what is sent, and what is refused."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -172,6 +172,24 @@ async def test_arguments_that_do_not_fit_are_a_type_error(
         await colour.call(shop.charge, "apply_async", args, kwargs)
 
     assert shop.job_count() == before
+
+
+@pytest.mark.parametrize("name", ["shop.charge", "shop.take_anything", "elsewhere.work"])
+@pytest.mark.parametrize("args", ["12", b"12", 12, {1, 2}, {"purchase_id": 1}, iter([1])])
+async def test_arguments_that_are_no_list_or_tuple_are_a_type_error(
+    colour: Colour, shop: Shop, name: str, args: Any
+) -> None:
+    with pytest.raises(TypeError, match="must be a list or tuple"):
+        await colour.call(shop.app, "send_task", name, args)
+
+
+@pytest.mark.parametrize("name", ["shop.charge", "shop.take_anything", "elsewhere.work"])
+@pytest.mark.parametrize("kwargs", ["ab", [("amount", 1)], 5])
+async def test_keyword_arguments_that_are_no_mapping_are_a_type_error(
+    colour: Colour, shop: Shop, name: str, kwargs: Any
+) -> None:
+    with pytest.raises(TypeError, match="must be a mapping"):
+        await colour.call(shop.app, "send_task", name, [1], kwargs)
 
 
 async def test_without_typing_nobody_checks_the_arguments(colour: Colour, shop: Shop) -> None:
@@ -349,14 +367,27 @@ async def test_eta_wins_over_countdown(colour: Colour, shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    "eta", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)]
+    "eta",
+    [
+        datetime.min.replace(tzinfo=UTC),
+        datetime.max.replace(tzinfo=UTC),
+        datetime(2055, 1, 1, tzinfo=timezone(timedelta(hours=23, minutes=59))),
+        datetime(2055, 1, 1, tzinfo=timezone(timedelta(microseconds=1))),
+    ],
 )
-def test_the_first_and_the_last_moment_of_the_calendar_are_moments(
-    shop: Shop, eta: datetime
-) -> None:
+def test_any_moment_of_the_calendar_and_any_offset_is_an_eta(shop: Shop, eta: datetime) -> None:
     sent = shop.charge.apply_async((1,), eta=eta)
 
     assert shop.places_of(sent.id) == {"job", "scheduled"}
+    assert shop.database.count(
+        "SELECT count(*) FROM pgqueue.job WHERE id = %s AND run_at = %s::timestamptz",
+        [sent.id, eta.astimezone(UTC).isoformat()],
+    )
+
+
+def test_an_eta_that_is_outside_of_the_calendar_in_utc_is_a_value_error(shop: Shop) -> None:
+    with pytest.raises(ValueError, match="outside of the calendar"):
+        shop.charge.apply_async((1,), eta=datetime.max.replace(tzinfo=timezone.min))
 
 
 @pytest.mark.parametrize("eta", ["2055-01-01", 5, datetime(2055, 1, 1, tzinfo=UTC).date()])

@@ -67,6 +67,7 @@ async def test_a_connection_that_is_cut_in_a_send_with_an_id_makes_exactly_one_j
     assert shop.places_of(ended.id) == {"job", "ready", "attempt"}
 
 
+@pytest.mark.slow
 async def test_a_connection_that_is_cut_in_a_bulk_makes_each_job_once(
     colour: Colour, shop: Shop, distant: Shop, proxy: Proxy
 ) -> None:
@@ -144,6 +145,7 @@ async def test_connections_that_the_server_closed_meanwhile_do_not_matter(
 # No database
 
 
+@pytest.mark.slow
 async def test_a_database_that_is_down_is_an_error_after_about_a_second_of_retries(
     colour: Colour,
 ) -> None:
@@ -171,6 +173,7 @@ async def test_without_retry_a_database_that_is_down_is_an_error_at_once(colour:
     assert time.monotonic() - started < 0.4
 
 
+@pytest.mark.slow
 async def test_a_retry_policy_holds_for_one_send(colour: Colour) -> None:
     shop = Shop(NOBODY_LISTENS)
     policy = {"max_retries": 2, "interval_start": 0.1, "interval_step": 0, "interval_max": 1}

@@ -127,6 +127,7 @@ async def test_two_jobs_of_one_send_with_one_id_are_a_value_error(
     assert shop.job_count() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_known", [False, True], ids=["a_new_id", "a_finished_id"])
 def test_of_40_threads_that_send_one_id_at_once_exactly_one_is_accepted(
     shop: Shop,

@@ -1,6 +1,7 @@
 """AsyncResult.get and aget: waiting for the end of a job, without a worker in the way."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -230,6 +231,19 @@ def test_threads_and_tasks_wait_on_one_connection(
         hands.settle_all(hands.claim(60))
 
         assert [wait.result() for wait in in_threads] + in_tasks.result() == sent
+
+
+def test_threads_that_come_together_share_one_client(database: Database) -> None:
+    """Also what they send and what they wait for: a second client would be a second connection."""
+    with ThreadPoolExecutor(8) as threads:
+        for _ in range(50):
+            app, start = App("shop", database.url, set_as_current=False), threading.Barrier(8)
+
+            def look(_: int, app: App = app, start: threading.Barrier = start) -> tuple[int, int]:
+                start.wait()
+                return id(app.sender), id(app.client)
+
+            assert len(set(threads.map(look, range(8)))) == 1
 
 
 def test_several_event_loops_wait_at_a_time(hands: Hands, app: App) -> None:

@@ -12,7 +12,13 @@ import psycopg
 from pgqueue.core.lifecycle import Success
 from pgqueue.store.execution import execute
 from pgqueue.store.queries import insert_jobs, new_send_id
-from pgqueue.store.worker_queries import arm_worker, claim_jobs, disarm_worker, settle_plain
+from pgqueue.store.worker_queries import (
+    arm_worker,
+    claim_jobs,
+    register_worker,
+    retire_worker,
+    settle_plain,
+)
 from pgqueue.worker.session import SETTINGS
 
 if TYPE_CHECKING:
@@ -29,15 +35,18 @@ def drain(url: str) -> tuple[int, float]:
     jobs = 0
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(SETTINGS)
+        me = _register(connection)
         begun = time.perf_counter()
-        while claimed := _claim(connection, BATCH):
+        while claimed := _claim(connection, BATCH, me):
             now = time.time()
             settled = [Success(job.id, job.claim, now, now, 1, "null") for job in claimed]
             assert execute(connection, settle_plain(settled, worker="raw"), "pgqueue") == len(
                 settled
             )
             jobs += len(claimed)
-        return jobs, time.perf_counter() - begun
+        seconds = time.perf_counter() - begun
+        execute(connection, retire_worker(me), "pgqueue")
+        return jobs, seconds
 
 
 def insert_one_by_one(url: str, jobs: Sequence[NewJob]) -> float:
@@ -78,17 +87,18 @@ def latencies(url: str, jobs: Sequence[NewJob], pauses: Sequence[float]) -> list
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(SETTINGS)
             connection.execute("LISTEN pgqueue")
-            execute(connection, arm_worker(-1, ["celery"]), "pgqueue")
+            me = _register(connection)
+            execute(connection, arm_worker(me, ["celery"]), "pgqueue")
             ready.set()
             while not stop.is_set():
                 for _ in connection.notifies(timeout=0.2, stop_after=1):
-                    claimed = _claim(connection, 10)
+                    claimed = _claim(connection, 10, me)
                     held.extend([time.perf_counter()] * len(claimed))
                     now = time.time()
                     done = [Success(job.id, job.claim, now, now, 1, "null") for job in claimed]
                     if done:
                         execute(connection, settle_plain(done, worker="raw"), "pgqueue")
-            execute(connection, disarm_worker(-1), "pgqueue")
+            execute(connection, retire_worker(me), "pgqueue")
 
     listener = threading.Thread(target=listen)
     listener.start()
@@ -107,9 +117,14 @@ def latencies(url: str, jobs: Sequence[NewJob], pauses: Sequence[float]) -> list
     return [after - before for before, after in zip(sent, held, strict=True)]
 
 
-def _claim(connection: psycopg.Connection, limit: int) -> list[ClaimedJob]:
-    return execute(
-        connection,
-        claim_jobs(LANES, limit=limit, claim=secrets.randbits(62), worker_id=-1, heard_at=0.0),
-        "pgqueue",
+def _register(connection: psycopg.Connection) -> int:
+    query = register_worker(
+        name="raw", host="", pid=0, queues=[], concurrency=1, version="", lease_seconds=3600.0
     )
+    return execute(connection, query, "pgqueue")[0]
+
+
+def _claim(connection: psycopg.Connection, limit: int, worker_id: int) -> list[ClaimedJob]:
+    claim = secrets.randbits(62)
+    query = claim_jobs(LANES, limit=limit, claim=claim, worker_id=worker_id, heard_at=0.0)
+    return execute(connection, query, "pgqueue")

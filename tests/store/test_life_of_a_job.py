@@ -202,7 +202,7 @@ def test_a_crash_is_counted_and_the_last_one_fails_the_job(
     job_id = hands.send_one()
 
     for crashes in range(MAX_CRASHES):
-        job = hands.claim_one()
+        job = hands.claim_suspect() if crashes else hands.claim_one()
         assert job.crashes == crashes
         hands.settle(job, Lost("the child died", MAX_CRASHES))
 
@@ -214,6 +214,27 @@ def test_a_crash_is_counted_and_the_last_one_fails_the_job(
         ("lost",),
         ("failed",),
     ]
+
+
+def test_a_job_that_has_crashed_is_claimed_alone_by_its_priority(hands: Hands) -> None:
+    """It must not take those beside it along, if it kills the worker again."""
+    low, high = hands.send_one(priority=1), hands.send_one(priority=8)
+    for job in hands.claim():
+        hands.settle(job, Lost("the child died", MAX_CRASHES))
+    fresh = hands.send_one()
+
+    assert [job.id for job in hands.claim()] == [fresh]
+    assert [hands.claim_suspect().id for _ in range(2)] == [high, low]
+
+
+def test_a_worker_that_was_taken_for_dead_claims_nothing(database: Database, hands: Hands) -> None:
+    hands.send_one()
+    _stop_the_heart(database, hands)
+    hands.run(rescue_workers())
+
+    assert hands.claim() == []
+
+    database.assert_states(ready=1)
 
 
 def test_a_released_job_gives_its_attempt_back_and_leaves_no_trace(
@@ -403,7 +424,7 @@ def test_jobs_of_a_dead_worker_run_again_and_its_outcomes_are_refused(
 
         assert hands.run(beat_worker(hands.worker_id)) is False
         assert hands.settle_all(lost) == hands.fail(lost[0]) == hands.retry(lost[1]) == 0
-        again = other.claim()
+        again = [other.claim_suspect() for _ in sent]
         assert {job.id for job in again} == set(sent)
         assert {(job.attempt, job.retries, job.crashes) for job in again} == {(2, 0, 1)}
         assert hands.settle_all(lost) == 0
@@ -427,9 +448,9 @@ def test_a_living_worker_keeps_its_jobs(database: Database, hands: Hands) -> Non
 def test_a_job_that_kills_its_workers_fails_at_the_limit(database: Database, hands: Hands) -> None:
     job_id = hands.send_one()
 
-    for _ in range(MAX_CRASHES):
+    for crashes in range(MAX_CRASHES):
         with Hands(database) as doomed:
-            doomed.claim_one()
+            assert (doomed.claim_suspect() if crashes else doomed.claim_one()).id == job_id
             _stop_the_heart(database, doomed)
         hands.run(rescue_workers())
         assert hands.run(rescue_jobs(limit=500, max_crashes=MAX_CRASHES)) == 1

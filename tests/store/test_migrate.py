@@ -1,5 +1,6 @@
 """`pgqueue migrate`: up, down, twice, at the same time, printed, and in another schema."""
 
+import os
 import re
 import subprocess
 import threading
@@ -24,11 +25,11 @@ from tests.fixtures.jobs import Hands
 @pytest.fixture
 def latin1_database(databases: Databases) -> Iterator[Database]:
     """A database that is not UTF8."""
-    url = make_url(databases.server_url).set(database="pgqueue_test_latin1")
+    name = f"pgqueue_test_{os.getpid()}_latin1"
+    url = make_url(databases.server_url).set(database=name)
     made = Database(url.render_as_string(hide_password=False))
-    databases.drop(made)
     Database(databases.server_url).execute(
-        "CREATE DATABASE pgqueue_test_latin1 TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'"
+        f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'"
     )
     yield made
     databases.drop(made)

@@ -101,6 +101,24 @@ def test_each_job_is_claimed_once_by_however_many_workers(database: Database) ->
     database.assert_states(succeeded=2000)
 
 
+def test_a_claim_and_a_promotion_pass_by_what_others_have_locked(database: Database) -> None:
+    with Hands(database) as slow, Hands(database) as quick:
+        sent, delayed = slow.send(4), slow.send(4, delay=10.0)
+        assert quick.worker_id
+        _make_due(database)
+        quick.connection.execute("SET lock_timeout = '1s'")
+
+        with slow.connection.transaction():
+            assert slow.run(promote_jobs(limit=2)).count == 2
+            assert [job.id for job in slow.claim(2)] == sent[:2]
+
+            assert [job.id for job in quick.claim(3)] == sent[2:]
+            assert quick.run(promote_jobs(limit=4)).count == 2
+
+        assert {job.id for job in quick.claim()} == set(delayed)
+    database.assert_states(running=8)
+
+
 def test_each_due_job_is_promoted_once_by_however_many_workers(database: Database) -> None:
     with ExitStack() as stack:
         promoters = [stack.enter_context(Hands(database)) for _ in range(6)]

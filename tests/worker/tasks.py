@@ -348,7 +348,7 @@ def snooze_twice(self: Bound) -> list[int]:
 
 
 @app.task
-def ignore_myself() -> NoReturn:
+def ignore_myself() -> None:
     raise Ignore
 
 

@@ -126,9 +126,10 @@ def test_the_pool_keeps_its_size_while_children_are_killed_at_random(
 
     with run_worker(children=2, max_crashes=100) as worker:
         for _ in range(8):
-            children = eventually(lambda: len(worker.child_pids()) == 2 and worker.child_pids())
-            os.kill(children[0], signal.SIGKILL)
-            eventually(lambda: children[0] not in worker.child_pids())
+            eventually(lambda: len(worker.child_pids()) == 2)
+            victim = worker.child_pids()[0]
+            os.kill(victim, signal.SIGKILL)
+            eventually(lambda victim=victim: victim not in worker.child_pids())  # type: ignore[misc]
         eventually(lambda: database.states()["succeeded"] == len(jobs), within=20)
         eventually(lambda: len(worker.child_pids()) == 2)
 

@@ -14,15 +14,16 @@ pytestmark = pytest.mark.slow
 
 
 def order_of_starts(database: Database) -> list[str]:
-    rows = database.execute("SELECT id::text FROM pgqueue.jobs ORDER BY started_at")
+    rows = database.execute("SELECT job_id::text FROM ledger WHERE what = 'start' ORDER BY n")
     return [job_id for (job_id,) in rows]
 
 
 def test_within_a_queue_the_highest_priority_is_first(
     app: App, database: Database, run_worker: RunWorker
 ) -> None:
+    database.execute(tasks.LEDGER)
     jobs = [
-        (priority, tasks.work.apply_async((0.001,), priority=priority).id)
+        (priority, tasks.record.apply_async(priority=priority).id)
         for _ in range(10)
         for priority in (0, 3, 5, 9)
     ]
@@ -37,7 +38,8 @@ def test_within_a_queue_the_highest_priority_is_first(
 def test_jobs_of_one_priority_begin_in_the_order_of_their_sending(
     app: App, database: Database, run_worker: RunWorker
 ) -> None:
-    jobs = [job.id for job in app.send_many([tasks.noop.s() for _ in range(200)])]
+    database.execute(tasks.LEDGER)
+    jobs = [job.id for job in app.send_many([tasks.record.s() for _ in range(200)])]
 
     with run_worker(children=1):
         eventually(lambda: database.states()["succeeded"] == len(jobs))
@@ -145,9 +147,8 @@ def test_two_workers_share_the_jobs_and_run_none_twice(
     app: App, database: Database, run_worker: RunWorker
 ) -> None:
     database.execute(tasks.LEDGER)
-    app.send_many([tasks.record.s(0.0005) for _ in range(1000)])
-
     with run_worker(children=1), run_worker(children=1):
+        app.send_many([tasks.record.s(0.0005) for _ in range(1000)])
         eventually(lambda: database.states()["succeeded"] == 1000, within=20)
 
     assert database.count("SELECT count(*) FROM ledger WHERE what = 'effect'") == 1000
@@ -160,11 +161,14 @@ def test_two_workers_share_the_jobs_and_run_none_twice(
 def test_two_workers_of_one_name_are_told_apart(
     app: App, database: Database, run_worker: RunWorker
 ) -> None:
-    with run_worker(children=1, hostname="twin@here") as first:
-        with run_worker(children=1, hostname="twin@here") as second:
-            names = dict(database.execute("SELECT pid, name FROM pgqueue.workers"))
-            assert names == {first.pid: "twin@here", second.pid: "twin@here#2"}
-            assert "this one is twin@here#2" in second.log
+    with (
+        run_worker(children=1, hostname="twin@here") as first,
+        run_worker(children=1, hostname="twin@here") as second,
+    ):
+        names = dict(database.execute("SELECT pid, name FROM pgqueue.workers"))
+
+    assert names == {first.pid: "twin@here", second.pid: "twin@here#2"}
+    assert "this one is twin@here#2" in second.log
 
 
 def test_an_unknown_task_is_left_to_a_worker_that_knows_it(

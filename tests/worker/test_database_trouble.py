@@ -96,21 +96,20 @@ def test_a_worker_waits_for_a_server_that_is_down_longer_than_its_lease(
     with pointed_at(server.url()), run_worker(url=server.url(), lease_seconds=1) as worker:
         job = tasks.hold.delay(str(gate))
         gate.await_begun(1)
-        [child] = [pid for pid in worker.child_pids() if str(pid) in worker.log][:1]
         server.stop("fast")
 
-        eventually(lambda: "what runs here is stopped" in worker.log)
+        eventually(lambda: "is stopped" in worker.log)
         began = time.monotonic()
         eventually(lambda: time.monotonic() > began + 2)
         assert len(worker.ready_pids()) <= 4, "children are started over and over"
         server.restart()
 
         gate.open()
-        assert job.get(timeout=10) > 0
+        eventually(lambda: database.job(job.id)["state"] == "succeeded", within=10)
         assert worker.is_alive
-        assert child
 
-    assert database.job(job.id)["attempt"] == 2
+    row = database.job(job.id)
+    assert (row["attempt"], row["crashes"]) == (2, 0)
     assert_books_balance(database, 1)
 
 
@@ -151,19 +150,3 @@ def test_a_server_that_does_not_answer_does_not_keep_the_worker_from_stopping_co
         finally:
             for pid in frozen:
                 os.kill(pid, signal.SIGCONT)
-
-
-def test_more_results_than_one_statement_can_carry_are_settled_all_the_same(
-    app: App, database: Database, run_worker: RunWorker
-) -> None:
-    """PostgreSQL refuses a JSON array above 256 MB, and the same batch would be refused for ever."""
-    size = 7_000_000
-    with run_worker(children=2, max_payload_bytes=10_000_000) as worker:
-        with psycopg.connect(database.url) as lock:
-            lock.execute("LOCK TABLE pgqueue.attempt IN SHARE MODE")  # results pile up
-            app.send_many([tasks.return_much.s(size) for _ in range(45)])
-            eventually(lambda: "pg_blocking" or worker.is_alive)
-            eventually(
-                lambda: database.count("SELECT count(*) FROM pgqueue.running") >= 40, within=20
-            )
-        eventually(lambda: database.states()["succeeded"] == 45, within=40)

@@ -16,6 +16,16 @@ from tests.worker import tasks
 pytestmark = pytest.mark.slow
 
 
+def await_attempt(database: Database, job_id: str, attempt: int) -> None:
+    """Wait until the job runs for the n-th time."""
+
+    def is_running() -> bool:
+        row = database.job(job_id)
+        return (row["state"], row["attempt"]) == ("running", attempt)
+
+    eventually(is_running, within=10)
+
+
 def test_children_of_a_killed_worker_die_with_it(
     app: App, database: Database, run_worker: RunWorker, gate: Gate
 ) -> None:
@@ -73,16 +83,11 @@ def test_a_job_whose_workers_all_die_fails_after_max_crashes(
     job = tasks.hold.delay(str(gate))
     for attempt in (1, 2):
         with run_worker(children=1, lease_seconds=1, max_crashes=2) as doomed:
-            runs = ("running", attempt)
-            eventually(
-                lambda: (row := database.job(job.id)) and runs == (row["state"], row["attempt"]),
-                within=10,
-            )  # type: ignore[misc]
+            await_attempt(database, job.id, attempt)
             doomed.kill()
 
-    with run_worker(children=1, lease_seconds=1, max_crashes=2):
-        with pytest.raises(WorkerLostError):
-            job.get(timeout=10)
+    with run_worker(children=1, lease_seconds=1, max_crashes=2), pytest.raises(WorkerLostError):
+        job.get(timeout=10)
 
     assert database.job(job.id)["crashes"] == 2
 

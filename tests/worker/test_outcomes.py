@@ -26,7 +26,7 @@ def test_a_job_gives_its_result(task: tasks.Bound, shared_database: Database) ->
 
 
 def test_an_awaited_job_gives_its_result_to_async_code(shared_worker: WorkerProcess) -> None:
-    async def send_and_wait() -> int:
+    async def send_and_wait() -> object:
         return await (await tasks.add_async.adelay(20, 3))
 
     assert asyncio.run(send_and_wait()) == 23
@@ -52,7 +52,7 @@ def test_an_exception_fails_the_job_with_its_traceback(
 ) -> None:
     job = task.delay("no money")
 
-    with pytest.raises(ValueError, match="^no money"):
+    with pytest.raises(ValueError, match=r"^no money"):
         job.get(timeout=5)
 
     row = shared_database.job(job.id)
@@ -82,7 +82,7 @@ def test_nasty_exceptions_fail_the_job_like_any_other(
 ) -> None:
     job = tasks.raise_nasty.delay(kind)
 
-    with pytest.raises(BaseException) as caught:
+    with pytest.raises(BaseException) as caught:  # noqa: PT011 - which one, the row tells
         job.get(timeout=5)
 
     assert not isinstance(caught.value, TimeoutError)
@@ -111,7 +111,7 @@ def test_a_task_that_exits_has_failed_and_its_child_goes_on(
     children = shared_worker.child_pids()
 
     job = task.delay(*arguments)
-    with pytest.raises(BaseException) as caught:
+    with pytest.raises(BaseException) as caught:  # noqa: PT011 - which one, the row tells
         job.get(timeout=5)
 
     assert not isinstance(caught.value, TimeoutError)

@@ -1,6 +1,7 @@
 """`max_tasks_per_child`: children are replaced, and no job notices."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.worker import tasks
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(("quota", "count"), [(1, 60), (5, 300)])
+@pytest.mark.parametrize(("quota", "count"), [(1, 100), (5, 300)])
 def test_a_child_is_replaced_after_its_jobs_and_none_is_lost_or_run_twice(
     quota: int, count: int, app: App, database: Database, run_worker: RunWorker
 ) -> None:
@@ -32,6 +33,20 @@ def test_a_child_is_replaced_after_its_jobs_and_none_is_lost_or_run_twice(
     assert max(per_child.values()) <= quota
     assert len(per_child) >= len(jobs) // quota
     assert database.count("SELECT sum(crashes) FROM pgqueue.jobs") == 0
+
+
+def test_replaced_children_leave_no_open_files_behind(app: App, run_worker: RunWorker) -> None:
+    with run_worker(children=2, max_tasks_per_child=1) as worker:
+
+        def open_files() -> int:
+            return len(list(Path(f"/proc/{worker.pid}/fd").iterdir()))
+
+        before = open_files()
+        for job in app.send_many([tasks.noop.s() for _ in range(40)]):
+            job.get(timeout=10)
+
+        # Connections that were opened meanwhile, and selectors that come and go.
+        eventually(lambda: open_files() < before + 8)
 
 
 def test_no_more_jobs_run_at_once_than_there_are_children(

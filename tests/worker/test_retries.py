@@ -41,7 +41,7 @@ def test_max_retries_bounds_the_retries_and_the_last_error_is_the_end(
 ) -> None:
     job = tasks.fail_thrice.delay()
 
-    with pytest.raises(ValueError, match="^try 2"):
+    with pytest.raises(ValueError, match=r"^try 2"):
         job.get(timeout=5)
 
     assert counters(shared_database, job.id) == (3, 2, 0)

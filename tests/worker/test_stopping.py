@@ -61,11 +61,9 @@ def running_row(database: Database, job_id: str) -> dict[str, Any]:
         to_worker(signal.SIGTERM),
         to_worker(signal.SIGINT),
         to_group(signal.SIGTERM),
-        to_group(signal.SIGINT),
         to_all(signal.SIGTERM),
-        to_all(signal.SIGINT),
     ],
-    ids=["TERM", "INT", "TERM to group", "INT to group", "TERM to all", "INT to all"],
+    ids=["TERM", "INT", "TERM to group", "TERM to all"],
 )
 def test_a_warm_stop_finishes_what_runs_and_gives_back_the_rest(
     ask: Ask, app: App, database: Database, run_worker: RunWorker, gate: Gate
@@ -93,12 +91,11 @@ def test_a_warm_stop_finishes_what_runs_and_gives_back_the_rest(
     [
         [to_worker(signal.SIGTERM), to_worker(signal.SIGTERM)],
         [to_worker(signal.SIGINT), to_worker(signal.SIGINT)],
-        [to_worker(signal.SIGTERM), to_worker(signal.SIGINT)],
         [to_worker(signal.SIGQUIT)],
         [to_group(signal.SIGTERM), to_group(signal.SIGTERM)],
         [to_all(signal.SIGQUIT)],
     ],
-    ids=["TERM TERM", "INT INT", "TERM INT", "QUIT", "TERM TERM to group", "QUIT to all"],
+    ids=["TERM TERM", "INT INT", "QUIT", "TERM TERM to group", "QUIT to all"],
 )
 def test_a_cold_stop_gives_back_what_runs_at_once(
     asks: list[Ask], app: App, database: Database, run_worker: RunWorker, gate: Gate

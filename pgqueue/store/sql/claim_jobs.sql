@@ -7,8 +7,10 @@ WITH due AS MATERIALIZED (          -- a fence: without it the planner may lock 
     CROSS JOIN LATERAL (
         SELECT ready.ctid FROM {schema}.ready
         WHERE ready.queue = lane.queue AND ready.priority = lane.priority AND ready.seq >= lane.floor
+          AND ready.crashes = 0     -- see claim_suspect
         ORDER BY ready.seq LIMIT %(limit)s::text::int FOR UPDATE SKIP LOCKED
     ) AS r
+    WHERE EXISTS (SELECT 1 FROM {schema}.worker WHERE worker.id = %(worker_id)s::text::int)     -- nobody else rescues its leases
     LIMIT %(limit)s::text::int
 ), taken AS (
     DELETE FROM {schema}.ready

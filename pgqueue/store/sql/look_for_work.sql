@@ -8,6 +8,7 @@ SELECT pg_snapshot_xmin(s)::text::bigint,
            CROSS JOIN LATERAL (SELECT 1 FROM {schema}.ready WHERE ready.queue = q.name LIMIT 1) AS r
            WHERE NOT EXISTS (SELECT 1 FROM {schema}.queue WHERE queue.name = q.name AND queue.paused)
        ),
+       EXISTS (SELECT 1 FROM {schema}.ready WHERE crashes > 0 AND queue = ANY (%(queues)s::text::text[])),
        (SELECT extract(epoch FROM run_at - clock_timestamp())::float8 FROM {schema}.scheduled ORDER BY run_at LIMIT 1),
        ARRAY (SELECT name FROM {schema}.queue WHERE paused)
 FROM pg_current_snapshot() AS s

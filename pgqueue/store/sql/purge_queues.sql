@@ -21,4 +21,4 @@ WITH gone AS (
     DELETE FROM {schema}.awaited USING ended WHERE awaited.job_id = ended.job_id
     RETURNING awaited.channel, awaited.job_id
 )
-SELECT (SELECT count(*) FROM ended), (SELECT count(pg_notify(channel, job_id::text)) FROM woken)
+SELECT (SELECT count(*) FROM ended), (SELECT count(pg_notify(channel, job_id::text)) FROM woken WHERE pg_notification_queue_usage() < 0.5)

@@ -25,5 +25,5 @@ WITH orphan AS MATERIALIZED (
     DELETE FROM {schema}.awaited USING taken WHERE awaited.job_id = taken.job_id AND taken.outcome <> 'lost'
     RETURNING awaited.channel, awaited.job_id
 )
-SELECT (SELECT count(*) FROM taken), (SELECT count(pg_notify(channel, job_id::text)) FROM woken),
+SELECT (SELECT count(*) FROM taken), (SELECT count(pg_notify(channel, job_id::text)) FROM woken WHERE pg_notification_queue_usage() < 0.5),
        (SELECT {schema}.wake_workers(array_agg(queue)) FROM requeued HAVING count(*) > 0)::text

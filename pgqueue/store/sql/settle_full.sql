@@ -19,7 +19,7 @@ WITH outcome AS MATERIALIZED (
 ), kept AS (
     INSERT INTO {schema}.attempt (job_id, attempt, retries, crashes, outcome, final, started_at, finished_at,
                                   worker, worker_pid, result, error, error_type, traceback, error_data)
-    SELECT job_id, attempt, retries, crashes + more_crashes, CASE WHEN cancelled THEN 'cancelled' ELSE outcome END, ends,
+    SELECT job_id, attempt - (outcome IN ('released', 'expired'))::int, retries, crashes + more_crashes, CASE WHEN cancelled THEN 'cancelled' ELSE outcome END, ends,
            to_timestamp(started), COALESCE(to_timestamp(finished), clock_timestamp()),
            %(worker)s::text, pid, result::jsonb, error, error_type, traceback, error_data::jsonb
     FROM settled WHERE outcome <> 'released' OR ends
@@ -50,5 +50,5 @@ WITH outcome AS MATERIALIZED (
     DELETE FROM {schema}.awaited USING settled WHERE awaited.job_id = settled.job_id AND settled.ends
     RETURNING awaited.channel, awaited.job_id
 )
-SELECT (SELECT count(*) FROM settled), (SELECT count(pg_notify(channel, job_id::text)) FROM woken),
+SELECT (SELECT count(*) FROM settled), (SELECT count(pg_notify(channel, job_id::text)) FROM woken WHERE pg_notification_queue_usage() < 0.5),
        (SELECT {schema}.wake_workers(array_agg(queue)) FROM requeued HAVING count(*) > 0)::text

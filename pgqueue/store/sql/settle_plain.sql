@@ -23,4 +23,4 @@ WITH outcome AS MATERIALIZED (
     DELETE FROM {schema}.awaited USING settled WHERE awaited.job_id = settled.job_id
     RETURNING awaited.channel, awaited.job_id
 )
-SELECT (SELECT count(*) FROM settled), (SELECT count(pg_notify(channel, job_id::text)) FROM woken)
+SELECT (SELECT count(*) FROM settled), (SELECT count(pg_notify(channel, job_id::text)) FROM woken WHERE pg_notification_queue_usage() < 0.5)
