@@ -72,7 +72,7 @@ class AsyncResult(Generic[R_co]):
     @property
     def state(self) -> str:
         """PENDING, STARTED, RETRY, SUCCESS, FAILURE or REVOKED, as in Celery."""
-        return _state_of(self._read())
+        return _state_of(self._read(), self.app)
 
     status = state
 
@@ -334,17 +334,22 @@ def _error_is_kept(found: JobResult) -> bool:
     return found.error_data is not None and not found.has_expired
 
 
-def _state_of(found: JobResult | None) -> str:
+def _state_of(found: JobResult | None, app: App) -> str:
     if found is None:
         return states.PENDING
     return states.task_state(
         JobState(found.state),
         retries=found.retries,
-        track_started=False,
+        track_started=_tracks_start(found, app),
         custom=None,
         result_is_kept=found.result is not None and not found.has_expired,
         error_is_kept=_error_is_kept(found),
     )
+
+
+def _tracks_start(found: JobResult, app: App) -> bool:
+    tracks = getattr(app.tasks.get(found.task), "track_started", None)
+    return bool(app.conf.task_track_started if tracks is None else tracks)
 
 
 def _value_of(found: JobResult | None) -> Any:

@@ -47,6 +47,7 @@ OPTIONS: Final = (
     "retry_backoff_max",
     "retry_jitter",
     "throws",
+    "track_started",
     "expires",
     "ignore_result",
     "store_errors_even_if_ignored",
@@ -78,6 +79,7 @@ class Task(Generic[P, R]):
     expires: float | timedelta | datetime | None = None
     ignore_result: bool | None = None
     store_errors_even_if_ignored: bool | None = None
+    track_started: bool | None = None
     typing: bool = True
     # The function itself; a bound task's takes the task as its first argument.
     run: Callable[..., Any]

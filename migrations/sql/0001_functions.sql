@@ -254,6 +254,7 @@ BEGIN
     IF NOT FOUND OR {schema}.is_live(retry.id) THEN
         RETURN false;
     END IF;
+    UPDATE {schema}.job AS j SET expires_at = NULL WHERE j.id = retry.id AND j.expires_at <= clock_timestamp();
     PERFORM {schema}.start_new_run(retry.id, job.queue, job.priority, NULL);
     PERFORM {schema}.wake_workers(ARRAY[job.queue]);
     RETURN true;

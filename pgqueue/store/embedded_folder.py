@@ -23,7 +23,7 @@ from pgqueue.exceptions import ImproperlyConfigured, OperationalError
 from pgqueue.store.embedded_account import Account
 from pgqueue.store.embedded_binaries import Binaries
 
-USER = "pgqueue"
+USER = "postgres"  # not "pgqueue": search_path would put its own tables into our schema
 LOG_LINES_SHOWN = 15
 
 

@@ -8,16 +8,19 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TextIO
 
+import psycopg
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
+from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
 
 from pgqueue.exceptions import ImproperlyConfigured, OperationalError
+from pgqueue.store.connections import connection_info
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 # Any number will do, as long as nobody else uses it: "pgqueue" in ASCII.
 MIGRATION_LOCK: Final = 0x70677175657565
@@ -31,7 +34,6 @@ def migrate(
     *,
     schema: str = "pgqueue",
     to: str = "head",
-    report: Callable[[str], None] | None = None,
 ) -> tuple[str | None, str | None]:
     """Bring the database to revision `to` and commit; doing it twice changes nothing.
 
@@ -44,7 +46,11 @@ def migrate(
         OperationalError: the database is out of reach, or refuses; nothing was changed.
     """
     check_schema_name(schema)
-    engine = sa.create_engine(sqlalchemy_url(database_url), poolclass=sa.NullPool)
+    info = connection_info(database_url)
+    # libpq reads the URL, also one with several hosts, and not SQLAlchemy.
+    engine = sa.create_engine(
+        "postgresql+psycopg://", creator=lambda: psycopg.connect(info), poolclass=sa.NullPool
+    )
     with _using_alembic, _plain_errors(), engine.begin() as connection:
         # Held to the end of the transaction: a second caller starts when the first has committed.
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
@@ -59,8 +65,6 @@ def migrate(
             command.upgrade(config, to)
         after = _revision(connection, schema)
     engine.dispose()
-    if report is not None:
-        report(f"schema {schema}: {before or 'nothing'} -> {after or 'nothing'}")
     return before, after
 
 
@@ -73,22 +77,12 @@ def migration_sql(*, schema: str = "pgqueue", to: str = "head") -> str:
     return text.getvalue()
 
 
-def sqlalchemy_url(database_url: str) -> str:
-    """The same URL, with the driver that pgqueue uses; an embedded server's real one, running."""
-    if database_url.startswith("embedded:"):
-        # Imported late: its locks and accounts exist on Unix only.
-        from pgqueue.store import embedded  # noqa: PLC0415
-
-        database_url = embedded.resolve(database_url)
-    return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+psycopg://", database_url)
-
-
 def check_schema_name(schema: str) -> None:
     """Refuse a name that would have to be quoted: it stands in SQL as it is."""
-    if not SCHEMA_NAME.fullmatch(schema):
+    if not SCHEMA_NAME.fullmatch(schema) or schema in RESERVED_WORDS:
         raise ImproperlyConfigured(
             f"schema {schema!r} is not a plain identifier: use up to 40 lower-case letters, "
-            "digits and underscores, and do not begin with a digit"
+            "digits and underscores, no digit first, and no reserved word of SQL"
         )
 
 
@@ -101,6 +95,8 @@ def _plain_errors() -> Iterator[None]:
         raise ImproperlyConfigured(f"migration: {error}") from error
     except sa.exc.DBAPIError as error:
         raise OperationalError(f"migration failed: {str(error.orig).strip()}") from error
+    except psycopg.Error as error:
+        raise OperationalError(f"migration failed: {str(error).strip()}") from error
 
 
 def _config(schema: str, *, output: TextIO | None = None) -> Config:

@@ -106,22 +106,28 @@ class Worker:
             settled=self._settled,
             has_room=self._room_made,
         )
-        self._claimer = Claimer(
-            app.client,
+        self._claimer = self._make_claimer()
+        self._upkeep = self._make_upkeep()
+
+    def _make_claimer(self) -> Claimer:
+        return Claimer(
+            self.app.client,
             _Throttled(self._children, self._settler, self._is_silent),
             queues=self.queues,
             worker_id=lambda: self._id,
-            listens=bool(conf.listen),
-            poll_seconds=float(conf.poll_interval),
+            listens=bool(self.app.conf.listen),
+            poll_seconds=float(self.app.conf.poll_interval),
             held=self._held,
             reconcile=self._reconcile,
             looked=lambda look: self._put_off(look.next_due_seconds),
         )
-        self._upkeep = Upkeep(
-            app.client,
+
+    def _make_upkeep(self) -> Upkeep:
+        return Upkeep(
+            self.app.client,
             worker_id=lambda: self._id,
             lease_seconds=self._lease_seconds,
-            max_crashes=int(conf.max_crashes),
+            max_crashes=int(self.app.conf.max_crashes),
             fenced=self._begin_anew,
             promoted=self._wake,
         )

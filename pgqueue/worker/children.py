@@ -429,9 +429,10 @@ class Children:
                 self._fill_up()
 
     def _has_suspect(self) -> bool:
-        return any(job.crashes for job in self._buffer) or any(
-            child.has_suspect and child.in_hand for child in self._children
-        )
+        # It is claimed alone, and for an empty buffer: it can only be the first there.
+        if self._buffer and self._buffer[0].crashes:
+            return True
+        return any(child.has_suspect and child.in_hand for child in self._children)
 
     def _is_anybody_stuck(self) -> bool:
         with self._lock:

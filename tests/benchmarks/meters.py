@@ -17,7 +17,7 @@ TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Reading:
-    """The meters at one moment."""
+    """The meters at one moment. Commits are those that write: transaction ids given out."""
 
     wal_bytes: int
     commits: int
@@ -49,13 +49,13 @@ class Meter:
         """The meters now."""
         with psycopg.connect(self._url, autocommit=True) as connection:
             row: Any = connection.execute(
-                "SELECT pg_current_wal_insert_lsn() - '0/0', pg_stat_clear_snapshot() IS NULL,"
-                " (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database())"
+                "SELECT pg_current_wal_insert_lsn() - '0/0',"
+                " pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
             ).fetchone()
         children = [] if self._worker_pid is None else worker_children(self._worker_pid)
         return Reading(
             wal_bytes=int(row[0]),
-            commits=int(row[2]),
+            commits=int(row[1]),
             server_cpu=0.0 if self._server_pid is None else _server_seconds(self._server_pid),
             parent_cpu=0.0 if self._worker_pid is None else _seconds([self._worker_pid]),
             children_cpu=_seconds(children),

@@ -91,7 +91,8 @@ def latencies(url: str, jobs: Sequence[NewJob], pauses: Sequence[float]) -> list
             execute(connection, arm_worker(me, ["celery"]), "pgqueue")
             ready.set()
             while not stop.is_set():
-                for _ in connection.notifies(timeout=0.2, stop_after=1):
+                # A list: while its generator lives, the connection is locked.
+                for _ in list(connection.notifies(timeout=0.2, stop_after=1)):
                     claimed = _claim(connection, 10, me)
                     held.extend([time.perf_counter()] * len(claimed))
                     now = time.time()

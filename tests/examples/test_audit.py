@@ -11,7 +11,6 @@ from pgqueue.examples.library_index.audit import Check, audit, count_again
 from pgqueue.examples.library_index.enqueue import Sent, enqueue_files
 from pgqueue.examples.library_index.files import BROKEN
 from pgqueue.examples.library_index.models import Base
-from pgqueue.store.migrate import sqlalchemy_url
 from tests.fixtures.database import Database, Databases
 from tests.fixtures.waiting import eventually
 from tests.fixtures.worker import started_worker
@@ -33,7 +32,7 @@ class Indexed:
     def checks(self, *, kills: int = 0) -> list[Check]:
         """What the audit says of the database."""
         counted = dict(count_again(one.path for one in self.sent))
-        engine = create_engine(sqlalchemy_url(self.database.url), poolclass=NullPool)
+        engine = create_engine(self.database.sqlalchemy_url, poolclass=NullPool)
         return list(audit(engine, self.sent, counted, kills=kills))
 
 
@@ -48,7 +47,7 @@ def original(
     for number in range(18):
         (folder / f"module_{number}.py").write_text(MODULE * (number + 1))
     database = databases.create(copy_of=migrated_template)
-    engine = create_engine(sqlalchemy_url(database.url), poolclass=NullPool)
+    engine = create_engine(database.sqlalchemy_url, poolclass=NullPool)
     Base.metadata.create_all(engine)
     paths = sorted(folder.iterdir())
     sent = [one for together in enqueue_files(engine, paths) for one in together]

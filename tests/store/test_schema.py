@@ -14,7 +14,7 @@ from sqlalchemy import make_url
 from pgqueue.core.ids import uuid7, uuid7_floor
 from pgqueue.migrations import LATEST_VERSION
 from pgqueue.store.client import SCHEMA_VERSION
-from pgqueue.store.migrate import migrate, sqlalchemy_url
+from pgqueue.store.migrate import migrate
 from pgqueue.store.queries import Job, QueueRow, WorkerRow
 from pgqueue.store.tables import metadata, views
 from tests.fixtures.database import Database
@@ -339,7 +339,7 @@ def test_the_days_are_those_of_utc_whatever_zone_the_session_is_in(
 def _engine(database: Database) -> sa.Engine:
     # A user of the schema's name would find it without asking: Alembic would take it for the default one.
     return sa.create_engine(
-        sqlalchemy_url(database.url), connect_args={"options": "-csearch_path=public"}
+        database.sqlalchemy_url, connect_args={"options": "-csearch_path=public"}
     )
 
 
