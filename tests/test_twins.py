@@ -26,7 +26,6 @@ COLOURED = {
 OF_ITS_OWN_COLOUR = {
     "pgqueue.result.AsyncResult._is_noticed": "waits for an event of its own colour",
     "pgqueue.store.connections.connect": "psycopg opens connections under two names",
-    "pgqueue.store.client.Client._run_once": "one borrows with `with`, the other with `async with`",
 }
 # Async functions that have no sync twin, and begin with an a.
 NO_TWINS: set[str] = set()

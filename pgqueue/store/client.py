@@ -158,29 +158,44 @@ class Client:
 
     def _run_once(self, query: Query[T]) -> T:
         try:
-            with self._connections.borrow(timeout_seconds=self._acquire_seconds) as connection:
-                if not self._schema_is_known:
-                    self._check_version(execute(connection, read_schema_version(), self.schema))
-                    self._schema_is_known = True
-                return execute(connection, query, self.schema)
+            return self._send(query)
         except psycopg.OperationalError as error:
             # The others were opened before the same trouble.
             self._connections.discard_idle()
+            if not (query.is_repeatable and _is_lost(error)):
+                raise _failed(query, error) from error
+        try:
+            return self._send(query)  # the server was restarted, perhaps, since we spoke to it last
+        except psycopg.OperationalError as error:
             raise _failed(query, error) from error
 
     async def _arun_once(self, query: Query[T]) -> T:
-        pool = self._async_connections
         try:
-            async with pool.borrow(timeout_seconds=self._acquire_seconds) as connection:
-                if not self._schema_is_known:
-                    self._check_version(
-                        await aexecute(connection, read_schema_version(), self.schema)
-                    )
-                    self._schema_is_known = True
-                return await aexecute(connection, query, self.schema)
+            return await self._asend(query)
         except psycopg.OperationalError as error:
-            pool.discard_idle()
+            self._async_connections.discard_idle()
+            if not (query.is_repeatable and _is_lost(error)):
+                raise _failed(query, error) from error
+        try:
+            return await self._asend(query)
+        except psycopg.OperationalError as error:
             raise _failed(query, error) from error
+
+    def _send(self, query: Query[T]) -> T:
+        with self._connections.borrow(timeout_seconds=self._acquire_seconds) as connection:
+            if not self._schema_is_known:
+                self._check_version(execute(connection, read_schema_version(), self.schema))
+                self._schema_is_known = True
+            return execute(connection, query, self.schema)
+
+    async def _asend(self, query: Query[T]) -> T:
+        async with self._async_connections.borrow(
+            timeout_seconds=self._acquire_seconds
+        ) as connection:
+            if not self._schema_is_known:
+                self._check_version(await aexecute(connection, read_schema_version(), self.schema))
+                self._schema_is_known = True
+            return await aexecute(connection, query, self.schema)
 
     def _check_version(self, version: int | None) -> None:
         if version is None:
@@ -192,6 +207,11 @@ class Client:
                 f"schema {self.schema!r} is at version {version}, and this release of pgqueue "
                 f"needs {SCHEMA_VERSION}: run `pgqueue migrate`"
             )
+
+
+def _is_lost(error: psycopg.OperationalError) -> bool:
+    """Whether the connection is gone, and not only the statement: without a code, or shut down."""
+    return error.sqlstate is None or error.sqlstate.startswith(("08", "57P"))
 
 
 def _failed(query: Query[Any], error: psycopg.OperationalError) -> OperationalError:

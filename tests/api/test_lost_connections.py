@@ -5,13 +5,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from pgqueue import App
 from pgqueue.exceptions import OperationalError, SchemaTooOld
 from pgqueue.store.migrate import migrate
 from pgqueue.store.queries import insert_jobs, insert_named_jobs, new_send_id
 from tests.api.colours import Colour
 from tests.api.proxy import Cut, Proxy
 from tests.api.shop import PURCHASES, Shop, insert_purchase
-from tests.fixtures.database import Database
+from tests.fixtures.database import Database, Databases, StartServer
 
 NOBODY_LISTENS = Database("postgresql://pgqueue@127.0.0.1:1/nowhere")
 
@@ -87,11 +88,12 @@ async def test_when_no_try_is_left_the_error_says_why(
     await colour.call(distant.charge, "delay", 1)
     policy = {"max_retries": 1, "interval_start": 0}
 
-    proxy.cut_next(Cut.BEFORE_THE_STATEMENT, Cut.BEFORE_THE_STATEMENT)
+    # Each try begins anew once, on a fresh connection, when its connection is lost.
+    proxy.cut_next(*[Cut.BEFORE_THE_STATEMENT] * 4)
     with pytest.raises(OperationalError, match="server closed the connection unexpectedly"):
         await colour.call(distant.charge, "apply_async", (2,), retry_policy=policy)
 
-    assert proxy.cut_count == 2
+    assert proxy.cut_count == 4
 
 
 @pytest.mark.parametrize("insert", [insert_jobs, insert_named_jobs])
@@ -237,3 +239,15 @@ async def test_a_schema_older_than_this_release_is_an_error_with_the_command(
         await colour.call(shop.charge, "delay", 1)
 
     shop.app.close()
+
+
+def test_a_server_restart_between_two_calls_is_not_noticed(
+    private_server: StartServer,
+) -> None:
+    server = private_server()
+    database = Databases(server.url()).create_migrated()
+    with App("restarted", database.url, set_as_current=False) as app:
+        app.send_task("tests.first")
+        server.restart()
+
+        assert app.jobs.count() == 1
