@@ -9,6 +9,7 @@ from pgqueue import App
 from pgqueue.core.lifecycle import Success
 from pgqueue.worker.settler import Settler
 from tests.fixtures.database import Database
+from tests.fixtures.waiting import eventually
 from tests.worker import tasks
 
 pytestmark = pytest.mark.slow
@@ -94,3 +95,20 @@ def test_an_outcome_that_is_written_twice_counts_once(
     settle(settler, [success(*held, "1"), success(*held, "2")])
 
     assert database.count("SELECT count(*) FROM pgqueue.attempts") == 1
+
+
+def test_outcomes_outlive_trouble_that_is_not_theirs(
+    app: App, database: Database, settler: Settler
+) -> None:
+    """A missing table, a missing right, a read-only server: no reason to fail jobs, nor to forget them."""
+    held = lease(app, database, 5)
+    database.execute("ALTER TABLE pgqueue.attempt RENAME TO elsewhere")
+    for one in held:
+        settler.add(success(*one, "1"))
+
+    settler.start()
+    eventually(lambda: settler._session._failures > 0)
+    database.execute("ALTER TABLE pgqueue.elsewhere RENAME TO attempt")
+    settler.stop(join)
+
+    database.assert_states(succeeded=5)
