@@ -301,11 +301,12 @@ BEGIN
     END IF;
     CASE j.state
         WHEN 'scheduled' THEN RETURN format('It waits for its time, %s.', j.run_at);
-        WHEN 'retrying' THEN RETURN format('Attempt %s failed (%s); it is tried again at %s.', j.attempt, j.error, j.run_at);
+        WHEN 'retrying' THEN
+            RETURN format('Attempt %s %s; it is tried again at %s.', j.attempt, COALESCE('failed (' || j.error || ')', 'asked to run later'), j.run_at);
         WHEN 'running' THEN RETURN format('It runs on %s since %s (attempt %s).', COALESCE(j.worker, 'a worker that is gone'), j.started_at, j.attempt);
         WHEN 'ready' THEN
             IF EXISTS (SELECT 1 FROM {schema}.queue AS q WHERE q.name = j.queue AND q.paused) THEN
-                RETURN format('Queue %s is paused: pgqueue.resume(%L) lets it run.', j.queue, j.queue);
+                RETURN format('Queue %s is paused: {schema}.resume(%L) lets it run.', j.queue, j.queue);
             END IF;
             IF NOT EXISTS (SELECT 1 FROM {schema}.workers AS w WHERE w.alive AND j.queue = ANY (w.queues)) THEN
                 RETURN format('No living worker consumes queue %s: start one with pgqueue worker -Q %s.', j.queue, j.queue);

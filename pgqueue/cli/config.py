@@ -8,6 +8,7 @@ import click
 
 from pgqueue.cli.command_line import DEBUG_VARIABLE
 from pgqueue.cli.output import json_option, show, show_json, show_table, warn
+from pgqueue.core.setting_catalogue import Effect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,8 +54,11 @@ def config(context: click.Context, *, action: str, as_json: bool) -> None:
     else:
         if action == "show":
             show_table(
-                ("setting", "value", "default", "origin", "meaning"),
-                [(row.name, row.value, row.default, row.origin, row.meaning) for row in rows],
+                ("setting", "value", "default", "origin", "effect", "meaning"),
+                [
+                    (row.name, row.value, row.default, row.origin, row.effect, row.meaning)
+                    for row in rows
+                ],
             )
         _warn(problems, ignored, idle)
         if action == "check" and not problems:
@@ -69,4 +73,5 @@ def _warn(problems: dict[str, str], ignored: Sequence[str], idle: Sequence[Setti
     for name in ignored:
         warn(f"ignored: the environment variable {name} is no setting")
     for row in idle:
-        warn(f"without effect: {row.name} ({row.origin}): {row.meaning}")
+        when = " in this release" if row.effect is Effect.TO_COME else ""
+        warn(f"without effect{when}: {row.name} ({row.origin}): {row.meaning}")

@@ -8,6 +8,7 @@ import click
 
 from pgqueue.cli.output import json_option, printable, show, show_json
 from pgqueue.cli.parameters import names, parsed_by
+from pgqueue.core.consumed_queues import consumed_queues
 
 if TYPE_CHECKING:
     from pgqueue.cli.command_line import CommandLine
@@ -34,7 +35,7 @@ def purge(line: CommandLine, *, queues: list[str] | None, force: bool, as_json: 
     Delayed jobs too; what runs goes on.
     """
     app = line.app
-    queues = queues or [app.conf.task_default_queue]
+    queues = queues or consumed_queues(app.conf)
     listed = printable(", ".join(queues))
     if not force:
         click.confirm(f"Cancel all jobs that wait in {listed}?", abort=True, err=True)

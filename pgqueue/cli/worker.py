@@ -10,6 +10,7 @@ import click
 from pgqueue import __version__
 from pgqueue.cli.output import show
 from pgqueue.cli.parameters import concurrency, log_level, names, parsed_by
+from pgqueue.core.consumed_queues import consumed_queues
 from pgqueue.core.database_url import mask_passwords
 from pgqueue.exceptions import ImproperlyConfigured, WorkerShutdown
 from pgqueue.log import setup_logging
@@ -168,7 +169,7 @@ def _chosen_queues(
     """The queues of -Q without those of -X; None: the App's own."""
     if not excluded:
         return queues
-    chosen = [one for one in queues or [app.conf.task_default_queue] if one not in excluded]
+    chosen = [one for one in queues or consumed_queues(app.conf) if one not in excluded]
     if not chosen:
         raise click.UsageError("-X excludes every queue: name others with -Q")
     return chosen

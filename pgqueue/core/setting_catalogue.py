@@ -37,6 +37,7 @@ class Effect(StrEnum):
     """What a setting does in pgqueue."""
 
     EFFECTIVE = "effective"
+    TO_COME = "to come"  # known, and without effect in this release
     ACCEPTED = "accepted"  # Celery's; nothing here depends on it
     FOREIGN = "foreign"  # another product's (redis_*, cassandra_*, …)
 
@@ -275,8 +276,45 @@ _BROKER: tuple[_Row, ...] = (
     ("broker_use_ssl", False, OPAQUE, "TLS: True, or a dict of options"),
 )
 
-EFFECTIVE_SETTINGS: tuple[Setting, ...] = tuple(
-    Setting(*row)
+# What this release reads. The others of the tables above have their names and types, and no effect yet.
+_IN_EFFECT = frozenset(
+    {
+        "broker_pool_limit",
+        "broker_url",
+        "database_url",
+        "grace_seconds",
+        "imports",
+        "include",
+        "lease_seconds",
+        "listen",
+        "max_crashes",
+        "max_payload_bytes",
+        "notify",
+        "poll_interval",
+        "result_backend",
+        "result_expires",
+        "schema",
+        "self_fence",
+        "task_default_priority",
+        "task_default_queue",
+        "task_ignore_result",
+        "task_publish_retry",
+        "task_publish_retry_policy",
+        "task_queues",
+        "task_store_errors_even_if_ignored",
+        "task_track_started",
+        "timezone",
+        "unknown_task_grace",
+        "worker_concurrency",
+        "worker_hijack_root_logger",
+        "worker_log_format",
+        "worker_max_tasks_per_child",
+        "worker_pool",
+    }
+)
+
+KNOWN_SETTINGS: tuple[Setting, ...] = tuple(
+    Setting(*row, effect=Effect.EFFECTIVE if row[0] in _IN_EFFECT else Effect.TO_COME)
     for rows in (_OWN, _GENERAL, _TASK, _RESULT, _WORKER, _BEAT, _BROKER)
     for row in rows
 )

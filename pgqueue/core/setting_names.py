@@ -3,11 +3,11 @@
 import difflib
 from collections.abc import Iterator
 
-from pgqueue.core.setting_catalogue import EFFECTIVE_SETTINGS, Setting, mapping_by_name
+from pgqueue.core.setting_catalogue import KNOWN_SETTINGS, Setting, mapping_by_name
 from pgqueue.core.setting_without_effect import SETTINGS_WITHOUT_EFFECT, foreign_setting
 from pgqueue.exceptions import ImproperlyConfigured
 
-SETTINGS: dict[str, Setting] = mapping_by_name((*EFFECTIVE_SETTINGS, *SETTINGS_WITHOUT_EFFECT))
+SETTINGS: dict[str, Setting] = mapping_by_name((*KNOWN_SETTINGS, *SETTINGS_WITHOUT_EFFECT))
 
 CELERY_PREFIXES = ("CELERY_", "CELERYD_", "CELERYBEAT_", "BROKER_")
 OWN_PREFIX = "PGQUEUE_"

@@ -210,7 +210,7 @@ def list_jobs(
         "since": since.isoformat() if since else None,
         "after": after,
     }
-    return Query("list_jobs", params, lambda rows: [_job(row) for row in rows])
+    return Query("list_jobs", params, lambda rows: [Job(*row) for row in rows])
 
 
 def count_jobs(
@@ -312,10 +312,3 @@ def _first_column(rows: Sequence[Row]) -> set[str]:
 
 def _split_ids(rows: Sequence[Row]) -> list[str]:
     return [job_id for job_id in (rows[0][0] or "").split(",") if job_id]
-
-
-def _job(row: Row) -> Job:
-    values = list(row)
-    for place in (0, 21, 22, 23):  # id, root_id, parent_id, group_id
-        values[place] = None if values[place] is None else str(values[place])
-    return Job(*values)

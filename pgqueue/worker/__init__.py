@@ -12,6 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from pgqueue.core.consumed_queues import consumed_queues
 from pgqueue.core.lifecycle import Settlement
 from pgqueue.exceptions import ImproperlyConfigured, WorkerShutdown
 from pgqueue.store.worker_queries import register_worker, retire_worker
@@ -77,7 +78,7 @@ class Worker:
         self.app = app
         chosen = concurrency or conf.worker_concurrency
         self.concurrency = cpu_budget() if chosen in {None, 0, "auto"} else int(chosen)
-        self.queues = list(queues or [conf.task_default_queue])
+        self.queues = list(queues or consumed_queues(conf))
         self.name = expand_nodename(hostname)
         self._lease_seconds = float(conf.lease_seconds)
         self._id = 0
@@ -163,6 +164,8 @@ class Worker:
             self._watch()
         finally:
             self._wind_down()
+        if self._children.failure is not None:
+            raise WorkerShutdown(f"the pool of children has failed:\n{self._children.failure}")
         if self._children.boot_error is not None:
             raise WorkerShutdown(f"the children cannot start:\n{self._children.boot_error}")
 
@@ -189,7 +192,7 @@ class Worker:
 
     def _watch(self) -> None:
         while not self._stop.wait(WATCH_SECONDS):
-            if self._children.boot_error is not None:
+            if self._children.boot_error is not None or self._children.failure is not None:
                 return
             if not (self._claimer.is_alive and self._settler.is_alive and self._upkeep.is_alive):
                 raise WorkerShutdown("a duty of the worker has ended by an error: see the log")

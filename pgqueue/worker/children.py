@@ -87,6 +87,7 @@ class Children:
         self._is_stopping = False
         self._lost: set[tuple[str, int]] = set()
         self.boot_error: str | None = None
+        self.failure: str | None = None
 
     def start(self) -> None:
         """Start the children; they take jobs when they have booted."""
@@ -207,7 +208,7 @@ class Children:
             # Without this thread nothing would ever end: stop, and leave the leases to a rescue.
             log.exception("the pool of children has failed, and the worker stops")
             with self._lock:
-                self.boot_error = traceback.format_exc()
+                self.failure = traceback.format_exc()
                 self._buffer.clear()
                 for child in self._children:
                     child.in_hand.clear()

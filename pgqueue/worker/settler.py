@@ -6,9 +6,8 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import psycopg
 from psycopg.errors import LockNotAvailable
 
 from pgqueue.core.errors import describe
@@ -60,6 +59,7 @@ class Settler:
         self._locked: list[Success | Settlement] = []
         self._locked_until = 0.0
         self._stopped_at: float | None = None
+        self._refused: set[tuple[str, int]] = set()
         self._pending: deque[Success | Settlement] = deque()
         self._in_flight: list[Success | Settlement] = []
         self._lock = threading.Condition()
@@ -87,9 +87,10 @@ class Settler:
         return len(self._pending) > MOST_PENDING
 
     def held(self) -> set[tuple[str, int]]:
-        """The (job id, claim) pairs that are about to be settled."""
+        """The (job id, claim) pairs that are about to be settled, or that nobody can settle."""
         with self._lock:
-            return {(s.job_id, s.claim) for s in (*self._in_flight, *self._locked, *self._pending)}
+            waiting = (*self._in_flight, *self._locked, *self._pending)
+            return {(s.job_id, s.claim) for s in waiting} | self._refused
 
     def stop(self, join: Join) -> None:
         """Write all that was added, then end; `join` waits for that."""
@@ -108,12 +109,10 @@ class Settler:
                 return
             try:
                 self._write(batch)
-            except Exception as error:
-                # A defect of ours. Writing twice does no harm, as the fence refuses what is written.
-                log.exception("%d outcomes could not be written, and are tried again", len(batch))
-                with self._lock:
-                    self._pending.extendleft(reversed(batch))
-                self._session.recover(error)
+            except Exception:
+                # Their leases stay, held here so that nobody runs them again, until this worker ends.
+                log.exception("%d outcomes cannot be written", len(batch))
+                self._refused.update((s.job_id, s.claim) for s in batch)
             with self._lock:
                 self._in_flight = []
             was_busy = len(batch) >= BUSY_BATCH
@@ -160,20 +159,20 @@ class Settler:
         successes = [s for s in batch if type(s) is Success]
         settlements = [s for s in batch if type(s) is Settlement]
         if successes:
-            self._send(successes, settle_plain(successes, worker=self._worker()))
+            self._send(successes, settle_plain)
         if settlements:
-            self._send(settlements, settle_full(settlements, worker=self._worker()))
+            self._send(settlements, settle_full)
             for settlement in settlements:
                 if settlement.again_in:
                     self._put_off(settlement.again_in)
 
-    def _send(self, batch: Sequence[Success] | Sequence[Settlement], query: Query[int]) -> None:
+    def _send(self, batch: Sequence[Any], settle: Callable[..., Query[int]]) -> None:
         try:
-            written = self._session.run_until_done(query)
+            written = self._session.run_until_done(settle(batch, worker=self._worker()))
         except LockNotAvailable:
             self._split_locked(batch)
             return
-        except psycopg.Error as error:
+        except Exception as error:  # noqa: BLE001 - a value that we or PostgreSQL cannot write
             self._split(batch, error)
             return
         if written is not None and written < len(batch):
@@ -191,8 +190,8 @@ class Settler:
             self._locked.extend(batch)
             self._locked_until = time.monotonic() + LOCKED_AGAIN_SECONDS
 
-    def _split(self, batch: Sequence[Success] | Sequence[Settlement], error: psycopg.Error) -> None:
-        """PostgreSQL refuses a value of the batch: find it, and let only its job fail."""
+    def _split(self, batch: Sequence[Success] | Sequence[Settlement], error: Exception) -> None:
+        """A value of the batch cannot be written: find it, and let only its job fail."""
         if len(batch) > 1:
             half = len(batch) // 2
             self._write(batch[:half])
@@ -204,7 +203,7 @@ class Settler:
             isinstance(refused, Settlement)
             and refused.error_type == "pgqueue.exceptions.EncodeError"
         ):
-            return  # not even the failure can be stored: the lease stays until this worker has gone
+            raise error  # not even the failure can be stored
         failure = describe(_not_storable(error))
         self._write(
             [
@@ -224,5 +223,5 @@ class Settler:
         )
 
 
-def _not_storable(error: psycopg.Error) -> Exception:
+def _not_storable(error: Exception) -> Exception:
     return EncodeError(f"PostgreSQL cannot store the outcome: {str(error).strip()}")

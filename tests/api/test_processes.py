@@ -55,7 +55,7 @@ import os
 from tests.api.shop import Shop
 shop = Shop()
 print(shop.charge.delay(1).id, flush=True)
-[(_, mine)] = shop.app.client._connections._idle
+[(_, mine)] = shop.app.client._connections._of_process._idle
 backend = mine.info.backend_pid
 
 if (child := os.fork()) == 0:
@@ -65,7 +65,7 @@ if (child := os.fork()) == 0:
 
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 print(shop.charge.delay(4).id, flush=True)
-[(_, mine)] = shop.app.client._connections._idle
+[(_, mine)] = shop.app.client._connections._of_process._idle
 assert mine.info.backend_pid == backend, "the child has ended the parent's session"
 """
 

@@ -1,12 +1,13 @@
 """How outcomes are written, whatever their size; on the settler itself, without a worker."""
 
 import threading
+from collections.abc import Sequence
 from uuid import uuid4
 
 import pytest
 
 from pgqueue import App
-from pgqueue.core.lifecycle import Success
+from pgqueue.core.lifecycle import Settlement, Success
 from pgqueue.worker.settler import Settler
 from tests.fixtures.database import Database
 from tests.fixtures.waiting import eventually
@@ -36,7 +37,7 @@ def success(job_id: str, claim: int, result: str) -> Success:
     return Success(job_id, claim, 1.0, 2.0, 3, result)
 
 
-def settle(settler: Settler, outcomes: list[Success]) -> None:
+def settle(settler: Settler, outcomes: Sequence[Success | Settlement]) -> None:
     """Add the outcomes before the thread begins, so that they make one batch."""
     for outcome in outcomes:
         settler.add(outcome)
@@ -112,3 +113,16 @@ def test_outcomes_outlive_trouble_that_is_not_theirs(
     settler.stop(join)
 
     database.assert_states(succeeded=5)
+
+
+def test_an_outcome_that_cannot_be_written_at_all_jams_no_other(
+    app: App, database: Database, settler: Settler
+) -> None:
+    """A defect of ours in one value must not be tried for ever, with all that stands beside it."""
+    held = lease(app, database, 9)
+    outcomes: list[Success | Settlement] = [success(*one, "1") for one in held]
+    outcomes[4] = Settlement(*held[4], "retried", again_in=0.0, new_queue=object())  # type: ignore[arg-type]
+
+    settle(settler, outcomes)
+
+    database.assert_states(succeeded=8, failed=1)

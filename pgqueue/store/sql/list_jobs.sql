@@ -9,7 +9,10 @@ WITH newest AS MATERIALIZED (
       AND (%(id)s::text IS NULL OR id = %(id)s::text::uuid)
     ORDER BY id DESC LIMIT %(limit)s::text::int
 )
-SELECT * FROM (
+SELECT id::text, task, queue, priority, state, args, kwargs, attempt, retries, crashes, run_at, expires_at, created_at,
+       started_at, finished_at, worker, worker_pid, result, error, error_type, traceback, root_id::text, parent_id::text,
+       group_id::text, schedule, due_at, headers, shadow
+FROM (
     SELECT found.* FROM newest
     CROSS JOIN LATERAL (SELECT * FROM {schema}.jobs WHERE jobs.id = newest.id OFFSET 0) AS found
     WHERE %(state)s::text IS NULL
@@ -23,5 +26,5 @@ SELECT * FROM (
        AND (%(id)s::text IS NULL OR id = %(id)s::text::uuid)
      ORDER BY id DESC LIMIT %(limit)s::text::int)
 ) AS listed
-ORDER BY id DESC
+ORDER BY listed.id DESC
 LIMIT %(limit)s::text::int
