@@ -5,6 +5,7 @@ from pgqueue.canvas import Signature, signature
 from pgqueue.core.ids import uuid7 as uuid
 from pgqueue.current import current_app, current_task, get_current_app, set_default_app
 from pgqueue.request import Request
+from pgqueue.shared import shared_task
 from pgqueue.task import Task
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "current_task",
     "get_current_app",
     "set_default_app",
+    "shared_task",
     "signature",
     "uuid",
 ]

@@ -5,27 +5,34 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+from datetime import UTC, datetime, tzinfo
+from functools import partial
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
 from zoneinfo import ZoneInfo
 
 from pgqueue import current
-from pgqueue.call import build_job, raise_if_refused, split_way
+from pgqueue.call import build_job, raise_if_refused, taken_send_options
 from pgqueue.canvas import Signature, signature
 from pgqueue.control import Control
 from pgqueue.core.settings import Settings
+from pgqueue.discovery import Discovery, discovery
 from pgqueue.exceptions import AlreadyRegistered
 from pgqueue.jobs import Jobs
+from pgqueue.queues import Queues
 from pgqueue.registry import TaskRegistry
 from pgqueue.result import AsyncResult
+from pgqueue.results import Results
 from pgqueue.sender import Sender, retry_policy
-from pgqueue.store.client import Client
-from pgqueue.task import Task, make_task
+from pgqueue.shared import adopt_shared_tasks
+from pgqueue.store.client import ONE_TRY, Client, RetryPolicy
+from pgqueue.task import Task, make_task, prepare_task
+from pgqueue.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
-    from datetime import tzinfo
     from types import TracebackType
+    from uuid import UUID
 
     from pgqueue.core.job import NewJob
 
@@ -67,8 +74,10 @@ class App:
         self.conf = Settings(keywords, namespace=namespace)
         self.Task = task_cls
         self.tasks = TaskRegistry()
+        self._discoveries: list[Discovery] = []
         if set_as_current:
             self.set_current()
+        adopt_shared_tasks(self)
 
     @property
     def client(self) -> Client:
@@ -90,7 +99,7 @@ class App:
             "_sender",
             Sender(
                 self.client,
-                retry=lambda: retry_policy(self._publish_retry_policy()),
+                retry=self._publish_retry_policy,
                 notify=lambda: bool(self.conf.notify),
             ),
         )
@@ -99,7 +108,22 @@ class App:
     @property
     def jobs(self) -> Jobs:
         """Look at jobs, cancel and retry them."""
-        return Jobs(self.client)
+        return Jobs(self)
+
+    @property
+    def results(self) -> Results:
+        """Read and forget results."""
+        return Results(self)
+
+    @property
+    def queues(self) -> Queues:
+        """Look at queues, pause, resume and purge them."""
+        return Queues(self)
+
+    @property
+    def workers(self) -> Workers:
+        """Look at workers."""
+        return Workers(self)
 
     @property
     def control(self) -> Control:
@@ -108,9 +132,15 @@ class App:
 
     @property
     def timezone(self) -> tzinfo:
-        """The zone in which datetimes without one are read."""
-        zone = self.conf.timezone
-        return ZoneInfo(zone) if isinstance(zone, str) else zone
+        """The zone in which datetimes without one are read: never the process's own."""
+        zone: str | tzinfo | None = self.conf.timezone
+        if isinstance(zone, tzinfo):
+            return zone
+        return UTC if zone is None or zone.upper() == "UTC" else ZoneInfo(zone)
+
+    def now(self) -> datetime:
+        """This moment, in UTC."""
+        return datetime.now(UTC)
 
     @overload
     def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
@@ -190,9 +220,11 @@ class App:
 
         Options and errors are those of `Task.apply_async`.
         """
-        way = split_way(options)
+        way = taken_send_options(self, options)
         job = self.new_job(name, args, kwargs, options)
-        refused = self.sender.send([job], twin="asend_task", **way)
+        refused = self.sender.send(
+            [job], connection=way.connection, retry=way.retry, twin="asend_task"
+        )
         raise_if_refused(self, refused)
         return AsyncResult(job.id, app=self)
 
@@ -204,9 +236,11 @@ class App:
         **options: Any,
     ) -> AsyncResult[Any]:
         """Async twin of `send_task`."""
-        way = split_way(options)
+        way = taken_send_options(self, options)
         job = self.new_job(name, args, kwargs, options)
-        refused = await self.sender.asend([job], twin="send_task", **way)
+        refused = await self.sender.asend(
+            [job], connection=way.connection, retry=way.retry, twin="send_task"
+        )
         raise_if_refused(self, refused)
         return AsyncResult(job.id, app=self)
 
@@ -247,7 +281,7 @@ class App:
         """A signature that this App sends."""
         return signature(task, *args, app=self, **kwargs)
 
-    def AsyncResult(self, task_id: str) -> AsyncResult[Any]:  # noqa: N802 - Celery's name
+    def AsyncResult(self, task_id: str | UUID) -> AsyncResult[Any]:  # noqa: N802 - Celery's name
         """The handle of a job, by its id."""
         return AsyncResult(task_id, app=self)
 
@@ -281,6 +315,53 @@ class App:
         """Import the modules that `include` and `imports` name, so that their tasks register."""
         for module in (*self.conf.include, *self.conf.imports):
             importlib.import_module(module)
+        for one in list(self._discoveries):
+            one.import_modules()
+
+    def autodiscover_tasks(
+        self,
+        packages: str | Iterable[str] | Callable[[], Iterable[str]] | None = None,
+        related_name: str | None = "tasks",
+        force: bool = False,  # noqa: FBT001, FBT002 - Celery's signature
+    ) -> None:
+        """Have the module `related_name` of each package imported with this App's tasks.
+
+        Args:
+            packages: their names, or what returns them; asked when the tasks are imported.
+            related_name: the module's name; a package may be without. None: the package itself.
+            force: import now.
+
+        Raises:
+            ImproperlyConfigured: Django is to name the packages.
+            ImportError: if `force`: a package is missing, or its module fails to import.
+        """
+        found = discovery(packages, related_name)
+        self._discoveries.append(found)
+        if force:
+            found.import_modules()
+
+    def register_task(self, task: Task[..., Any] | type[Task[..., Any]]) -> Task[..., Any]:
+        """Register a task that is written as a class, or an instance of it, and return it.
+
+        Raises:
+            TypeError, ValueError: an attribute of its class is of the wrong kind, or out of range.
+            AlreadyRegistered: another task has its name.
+        """
+        made = task() if isinstance(task, type) else task
+        kind = type(made)
+        prepare_task(
+            self, made, name=made.name or self.gen_task_name(kind.__name__, kind.__module__)
+        )
+        self._register(made, made.__wrapped__)  # type: ignore[attr-defined]
+        return made
+
+    def finalize(self, auto: bool = False) -> None:  # noqa: FBT001, FBT002 - Celery's signature
+        """Do nothing: an App is ready as soon as it is made. `auto` is Celery's."""
+
+    @property
+    def Worker(self) -> Callable[..., Any]:  # noqa: N802 - Celery's name
+        """`pgqueue.worker.Worker` for this App: `app.Worker(concurrency=2).start()`."""
+        return partial(importlib.import_module("pgqueue.worker").Worker, self)
 
     def set_current(self) -> None:
         """Make this the current App of the thread."""
@@ -353,10 +434,10 @@ class App:
             )
         self.tasks[task.name] = task
 
-    def _publish_retry_policy(self) -> dict[str, Any]:
+    def _publish_retry_policy(self) -> RetryPolicy:
         if not self.conf.task_publish_retry:
-            return {"max_retries": 0}
-        return dict(self.conf.task_publish_retry_policy)
+            return ONE_TRY
+        return retry_policy(self.conf.task_publish_retry_policy)
 
 
 def _is_same_function(known: Task[..., Any], function: Callable[..., Any]) -> bool:

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pgqueue.app import App
-    from pgqueue.core.job import NewJob
     from pgqueue.result import AsyncResult
 
 __all__ = ["Signature", "signature"]
@@ -109,10 +108,6 @@ class Signature(dict[str, Any]):
             app=self._app,
         )
 
-    def new_job(self) -> NewJob:
-        """The job that it would send, checked and serialised."""
-        return self.app.new_job(self["task"], self["args"], self["kwargs"], dict(self["options"]))
-
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task here and now."""
         merged_args, merged_kwargs, _ = self._merged(args, kwargs, {})
@@ -140,10 +135,15 @@ def signature(
     task: str | Mapping[str, Any],
     args: Sequence[Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
     *,
     immutable: bool = False,
     app: App | None = None,
-    **options: Any,
+    **more: Any,
 ) -> Signature:
-    """A signature of a task by its name, or of a dict that was one: `signature("tasks.add", (2, 2))`."""
-    return Signature(task, args, kwargs, options, immutable=immutable, app=app)
+    """A signature of a task by its name, or of a dict that was one: `signature("tasks.add", (2, 2))`.
+
+    Options are given as a dict or by name; those given by name win.
+    """
+    merged = {**(options or {}), **more}
+    return Signature(task, args, kwargs, merged, immutable=immutable, app=app)

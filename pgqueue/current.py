@@ -63,7 +63,7 @@ def get_current_task() -> Task[..., Any] | None:
     return None if frame is None else frame.task
 
 
-class _Proxy:
+class Proxy:
     """Stands for whatever `find` returns at the moment of use."""
 
     def __init__(self, find: Any, name: str) -> None:
@@ -92,5 +92,5 @@ class _Proxy:
         return found
 
 
-current_app: Any = _Proxy(get_current_app, "current_app")
-current_task: Any = _Proxy(get_current_task, "current_task")
+current_app: Any = Proxy(get_current_app, "current_app")
+current_task: Any = Proxy(get_current_task, "current_task")

@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
-from pgqueue.core.ids import canonical_id
+from pgqueue.call import aware
+from pgqueue.core.ids import canonical_id, canonical_ids
+from pgqueue.states import JobState
 from pgqueue.store import queries
 from pgqueue.store.queries import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable
     from datetime import datetime
 
-    from pgqueue.store.client import Client
+    from pgqueue.app import App
+    from pgqueue.store.query import Query
 
 __all__ = ["Job", "Jobs"]
 
 Page = list[Job]  # inside the class, `list` is the method
+Names = Sequence[str]
+Ids = str | UUID | Iterable[str | UUID]
+PAGE_OF_A_CHANGE: Final = 1000
 
 
 class Jobs:
     """Looks at jobs, cancels and retries them; every call is a transaction of its own."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, app: App) -> None:
+        self._app = app
 
-    def get(self, id: str) -> Job | None:
+    def get(self, id: str | UUID) -> Job | None:
         """The job, or None if the database does not know the id."""
-        found = self._client.run(queries.list_jobs(id=canonical_id(id), limit=1))
+        found = self._app.client.run(queries.list_jobs(id=canonical_id(id), limit=1))
         return found[0] if found else None
 
-    async def aget(self, id: str) -> Job | None:
+    async def aget(self, id: str | UUID) -> Job | None:
         """Async twin of `get`."""
-        found = await self._client.arun(queries.list_jobs(id=canonical_id(id), limit=1))
+        found = await self._app.client.arun(queries.list_jobs(id=canonical_id(id), limit=1))
         return found[0] if found else None
 
     def list(
@@ -43,13 +51,16 @@ class Jobs:
         task: str | None = None,
         since: datetime | None = None,
         limit: int = 100,
-        after: str | None = None,
+        after: str | UUID | None = None,
     ) -> Page:
-        """Jobs, newest first; `after` is the last id of the page before."""
-        return self._client.run(
-            queries.list_jobs(
-                state=state, queue=queue, task=task, since=since, limit=limit, after=after
-            )
+        """Jobs, newest first; `after` is the last id of the page before.
+
+        Raises:
+            ValueError: there is no such state, `limit` is below 1, or `after` is no id.
+        """
+        only = self._only(state=state, queue=queue, task=task, since=since)
+        return self._app.client.run(
+            queries.list_jobs(limit=_checked_limit(limit), after=_optional_id(after), **only)
         )
 
     async def alist(
@@ -60,13 +71,12 @@ class Jobs:
         task: str | None = None,
         since: datetime | None = None,
         limit: int = 100,
-        after: str | None = None,
+        after: str | UUID | None = None,
     ) -> Page:
         """Async twin of `list`."""
-        return await self._client.arun(
-            queries.list_jobs(
-                state=state, queue=queue, task=task, since=since, limit=limit, after=after
-            )
+        only = self._only(state=state, queue=queue, task=task, since=since)
+        return await self._app.client.arun(
+            queries.list_jobs(limit=_checked_limit(limit), after=_optional_id(after), **only)
         )
 
     def count(
@@ -78,9 +88,8 @@ class Jobs:
         since: datetime | None = None,
     ) -> int:
         """How many jobs there are."""
-        return self._client.run(
-            queries.count_jobs(state=state, queue=queue, task=task, since=since)
-        )
+        only = self._only(state=state, queue=queue, task=task, since=since)
+        return self._app.client.run(queries.count_jobs(**only))
 
     async def acount(
         self,
@@ -91,34 +100,141 @@ class Jobs:
         since: datetime | None = None,
     ) -> int:
         """Async twin of `count`."""
-        return await self._client.arun(
-            queries.count_jobs(state=state, queue=queue, task=task, since=since)
-        )
+        only = self._only(state=state, queue=queue, task=task, since=since)
+        return await self._app.client.arun(queries.count_jobs(**only))
 
-    def cancel(self, ids: str | Iterable[str]) -> set[str]:
-        """Cancel jobs; returns the ids of those that had not ended. What runs, runs to its end."""
-        return self._client.run(queries.cancel_jobs(_ids(ids)))
+    def cancel(
+        self,
+        ids: Ids | None = None,
+        *,
+        state: str | None = None,
+        queue: str | None = None,
+        task: str | None = None,
+    ) -> set[str]:
+        """Cancel jobs; returns the ids of those that had not ended. What runs, runs to its end.
 
-    async def acancel(self, ids: str | Iterable[str]) -> set[str]:
+        Named by their ids, or by what they have in common: then those of a page are a transaction.
+
+        Raises:
+            TypeError: neither ids nor anything in common is given, or both.
+            ValueError: there is no such state, or an id is none.
+        """
+        only = self._only(state=state, queue=queue, task=task)
+        return self._change(queries.cancel_jobs, ids, only)
+
+    async def acancel(
+        self,
+        ids: Ids | None = None,
+        *,
+        state: str | None = None,
+        queue: str | None = None,
+        task: str | None = None,
+    ) -> set[str]:
         """Async twin of `cancel`."""
-        return await self._client.arun(queries.cancel_jobs(_ids(ids)))
+        only = self._only(state=state, queue=queue, task=task)
+        return await self._achange(queries.cancel_jobs, ids, only)
 
-    def retry(self, ids: str | Iterable[str]) -> set[str]:
-        """Run ended jobs again; returns the ids of those that had ended."""
-        return self._client.run(queries.retry_jobs(_ids(ids)))
+    def retry(
+        self,
+        ids: Ids | None = None,
+        *,
+        state: str | None = None,
+        queue: str | None = None,
+        task: str | None = None,
+    ) -> set[str]:
+        """Run ended jobs again; returns the ids of those that had ended.
 
-    async def aretry(self, ids: str | Iterable[str]) -> set[str]:
+        Named by their ids, or by what they have in common: then those of a page are a transaction.
+
+        Raises:
+            TypeError: neither ids nor anything in common is given, or both.
+            ValueError: there is no such state, or an id is none.
+        """
+        only = self._only(state=state, queue=queue, task=task)
+        return self._change(queries.retry_jobs, ids, only)
+
+    async def aretry(
+        self,
+        ids: Ids | None = None,
+        *,
+        state: str | None = None,
+        queue: str | None = None,
+        task: str | None = None,
+    ) -> set[str]:
         """Async twin of `retry`."""
-        return await self._client.arun(queries.retry_jobs(_ids(ids)))
+        only = self._only(state=state, queue=queue, task=task)
+        return await self._achange(queries.retry_jobs, ids, only)
 
-    def explain(self, id: str) -> str:
+    def explain(self, id: str | UUID) -> str:
         """Why the job does not run, in a sentence."""
-        return self._client.run(queries.explain_job(canonical_id(id)))
+        return self._app.client.run(queries.explain_job(canonical_id(id)))
 
-    async def aexplain(self, id: str) -> str:
+    async def aexplain(self, id: str | UUID) -> str:
         """Async twin of `explain`."""
-        return await self._client.arun(queries.explain_job(canonical_id(id)))
+        return await self._app.client.arun(queries.explain_job(canonical_id(id)))
+
+    def _change(
+        self, change: Callable[[Names], Query[set[str]]], ids: Ids | None, only: dict[str, Any]
+    ) -> set[str]:
+        client = self._app.client
+        if _names_ids(ids, only):
+            return client.run(change(canonical_ids(ids)))
+        changed: set[str] = set()
+        page = client.run(queries.list_jobs(limit=PAGE_OF_A_CHANGE, **only))
+        while page:
+            found = [job.id for job in page]
+            done: set[str] = client.run(change(found))
+            changed |= done
+            page = client.run(queries.list_jobs(limit=PAGE_OF_A_CHANGE, after=found[-1], **only))
+        return changed
+
+    async def _achange(
+        self, change: Callable[[Names], Query[set[str]]], ids: Ids | None, only: dict[str, Any]
+    ) -> set[str]:
+        client = self._app.client
+        if _names_ids(ids, only):
+            return await client.arun(change(canonical_ids(ids)))
+        changed: set[str] = set()
+        page = await client.arun(queries.list_jobs(limit=PAGE_OF_A_CHANGE, **only))
+        while page:
+            found = [job.id for job in page]
+            done: set[str] = await client.arun(change(found))
+            changed |= done
+            page = await client.arun(
+                queries.list_jobs(limit=PAGE_OF_A_CHANGE, after=found[-1], **only)
+            )
+        return changed
+
+    def _only(
+        self,
+        *,
+        state: str | None,
+        queue: str | None,
+        task: str | None,
+        since: datetime | None = None,
+    ) -> dict[str, Any]:
+        if state is not None and state not in set(JobState):
+            raise ValueError(f"{state!r} is no state of a job: they are {', '.join(JobState)}")
+        return {
+            "state": None if state is None else str(state),
+            "queue": queue,
+            "task": task,
+            "since": None if since is None else aware(since, self._app),
+        }
 
 
-def _ids(ids: str | Iterable[str]) -> list[str]:
-    return [canonical_id(ids)] if isinstance(ids, str) else [canonical_id(one) for one in ids]
+def _names_ids(ids: Ids | None, only: dict[str, Any]) -> bool:
+    by_filter = any(value is not None for value in only.values())
+    if by_filter == (ids is not None):
+        raise TypeError("give ids, or else one or more of state=, queue= and task=")
+    return ids is not None
+
+
+def _checked_limit(limit: Any) -> int:
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+        raise ValueError(f"limit {limit!r} is no whole number from 1 up")
+    return min(limit, 2**31 - 1)  # PostgreSQL's integer
+
+
+def _optional_id(id: str | UUID | None) -> str | None:
+    return None if id is None else canonical_id(id)

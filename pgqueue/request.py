@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class Request:
@@ -18,8 +21,12 @@ class Request:
         "args",
         "attempt",
         "called_directly",
+        "chord",
         "crashes",
         "delivery_info",
+        "due_at",
+        "eta",
+        "expires",
         "group",
         "headers",
         "hostname",
@@ -29,9 +36,11 @@ class Request:
         "kwargs",
         "parent_id",
         "priority",
+        "properties",
         "queue",
         "retries",
         "root_id",
+        "schedule",
         "shadow",
         "task",
     )
@@ -56,6 +65,13 @@ class Request:
         self.called_directly = True
         self.is_eager = False
         self.delivery_info: dict[str, Any] = {}
+        self.properties: dict[str, Any] = {}
+        # What no worker tells its tasks in this release.
+        self.eta: str | None = None
+        self.expires: str | None = None
+        self.chord: Any = None
+        self.schedule: str | None = None
+        self.due_at: datetime | None = None
         # What `retry(throw=False)` asked for; the worker reads it when the task has returned.
         self._again: Any = None
 

@@ -11,21 +11,22 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from pgqueue import states
-from pgqueue.core import codec, errors
+from pgqueue.core import codec
 from pgqueue.core.ids import canonical_id
 from pgqueue.current import get_current_app, running
 from pgqueue.exceptions import (
     OperationalError,
     PgQueueError,
-    TaskRevokedError,
     TimeoutError,  # noqa: A004 - ours is also the builtin
 )
+from pgqueue.results import error_is_kept, has_ended, state_of, value_of
 from pgqueue.states import JobState
-from pgqueue.store.queries import JobResult, cancel_jobs, read_results
+from pgqueue.store.queries import JobResult, cancel_jobs, forget_results, read_results
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from datetime import datetime, timedelta
+    from uuid import UUID
 
     from pgqueue.app import App
 
@@ -53,7 +54,7 @@ class AsyncResult(Generic[R_co]):
     `exists`.
     """
 
-    def __init__(self, id: str, app: App | None = None) -> None:
+    def __init__(self, id: str | UUID, app: App | None = None) -> None:
         self.id = canonical_id(id)
         self._app = app
         self._ended: JobResult | None = None
@@ -72,14 +73,14 @@ class AsyncResult(Generic[R_co]):
     @property
     def state(self) -> str:
         """PENDING, STARTED, RETRY, SUCCESS, FAILURE or REVOKED, as in Celery."""
-        return _state_of(self._read(), self.app)
+        return state_of(self._read(), self.app)
 
     status = state
 
     @property
     def result(self) -> R_co | BaseException | None:
         """What the task returned, or the exception that it raised; None until then."""
-        return cast("R_co | BaseException | None", _value_of(self._read()))
+        return cast("R_co | BaseException | None", value_of(self._read()))
 
     info = result
 
@@ -87,13 +88,13 @@ class AsyncResult(Generic[R_co]):
     def traceback(self) -> str | None:
         """The traceback of the failure, as text."""
         found = self._read()
-        return found.traceback if found is not None and _error_is_kept(found) else None
+        return found.traceback if found is not None and error_is_kept(found) else None
 
     @property
     def date_done(self) -> datetime | None:
         """When the job ended, in UTC."""
         found = self._read()
-        return found.finished_at if found is not None and JobState(found.state).is_final else None
+        return found.finished_at if found is not None and has_ended(found) else None
 
     @property
     def retries(self) -> int:
@@ -149,11 +150,11 @@ class AsyncResult(Generic[R_co]):
 
     def ready(self) -> bool:
         """Whether the job has ended."""
-        return _has_ended(self._read())
+        return has_ended(self._read())
 
     async def aready(self) -> bool:
         """Async twin of `ready`."""
-        return _has_ended(await self._aread())
+        return has_ended(await self._aread())
 
     def successful(self) -> bool:
         """Whether the job ended with a result."""
@@ -225,6 +226,16 @@ class AsyncResult(Generic[R_co]):
         """Async twin of `revoke`."""
         return self.id in await self.app.client.arun(cancel_jobs([self.id]))
 
+    def forget(self) -> None:
+        """Drop what the job returned or raised, if it has ended; it reads PENDING then."""
+        self._ended = None
+        self.app.client.run(forget_results([self.id]))
+
+    async def aforget(self) -> None:
+        """Async twin of `forget`."""
+        self._ended = None
+        await self.app.client.arun(forget_results([self.id]))
+
     def __repr__(self) -> str:
         return f"<AsyncResult: {self.id}>"
 
@@ -251,7 +262,7 @@ class AsyncResult(Generic[R_co]):
 
     def _remember(self, found: dict[str, JobResult]) -> JobResult | None:
         result = found.get(self.id)
-        if _has_ended(result):
+        if has_ended(result):
             self._ended = result
         return result
 
@@ -326,46 +337,8 @@ class _Notice:
             raise self._trouble
 
 
-def _has_ended(found: JobResult | None) -> bool:
-    return found is not None and JobState(found.state).is_final
-
-
-def _error_is_kept(found: JobResult) -> bool:
-    return found.error_data is not None and not found.has_expired
-
-
-def _state_of(found: JobResult | None, app: App) -> str:
-    if found is None:
-        return states.PENDING
-    return states.task_state(
-        JobState(found.state),
-        retries=found.retries,
-        track_started=_tracks_start(found, app),
-        custom=None,
-        result_is_kept=found.result is not None and not found.has_expired,
-        error_is_kept=_error_is_kept(found),
-    )
-
-
-def _tracks_start(found: JobResult, app: App) -> bool:
-    tracks = getattr(app.tasks.get(found.task), "track_started", None)
-    return bool(app.conf.task_track_started if tracks is None else tracks)
-
-
-def _value_of(found: JobResult | None) -> Any:
-    if found is None or found.has_expired:
-        return None
-    if found.state == JobState.SUCCEEDED:
-        return None if found.result is None else codec.decode(found.result)
-    if found.state in {JobState.CANCELLED, JobState.EXPIRED}:
-        return TaskRevokedError("expired" if found.state == JobState.EXPIRED else "revoked")
-    if found.error_data is not None and found.error is not None:
-        return errors.restore(found.error_type or "Exception", found.error_data, found.error)
-    return None
-
-
 def _outcome_of(job_id: str, ended: JobResult, *, propagate: bool) -> Any:
-    value = _value_of(ended)
+    value = value_of(ended)
     if ended.state == JobState.SUCCEEDED or not propagate or not isinstance(value, BaseException):
         return value
     if ended.traceback:

@@ -5,18 +5,26 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, cast
 
+from pgqueue.core.setting_catalogue import KNOWN_SETTINGS, mapping_by_name
+from pgqueue.options import refuse_unknown, retry_limit, seconds
 from pgqueue.store import handles
 from pgqueue.store.client import RetryPolicy
 from pgqueue.store.queries import insert_jobs, insert_named_jobs, new_send_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pgqueue.core.job import NewJob
     from pgqueue.store.client import Client
     from pgqueue.store.query import Query
+
+_POLICY: Final = cast(
+    "Mapping[str, Any]", mapping_by_name(KNOWN_SETTINGS)["task_publish_retry_policy"].default
+)
+# Celery's other words: what is retried, and a callback. Here the first is not a matter of choice.
+_WITHOUT_EFFECT: Final = frozenset({"errback", "retry_errors"})
 
 
 class Joined:
@@ -165,20 +173,21 @@ class Sender:
         return insert_jobs(jobs, send_id=send_id, notify=notify)
 
 
-def retry_policy(given: dict[str, Any] | None) -> RetryPolicy:
-    """Celery's `retry_policy` dict; what it leaves out has our default.
+def retry_policy(given: Mapping[str, Any]) -> RetryPolicy:
+    """Celery's `retry_policy` dict; what it leaves out is as in the setting's default.
 
     Raises:
         TypeError: it has other keys.
+        ValueError: a value is out of range.
     """
-    known = {key: given[key] for key in given if key in RetryPolicy.__slots__} if given else {}
-    if given and len(known) < len(given):
-        unknown = sorted(set(given) - set(known) - {"retry_errors", "errback"})
-        if unknown:
-            raise TypeError(
-                f"retry_policy has no {unknown[0]!r}: it takes {', '.join(RetryPolicy.__slots__)}"
-            )
-    return RetryPolicy(**known)
+    refuse_unknown(given.keys() - _WITHOUT_EFFECT, _POLICY, "retry_policy")
+    policy = {**_POLICY, **given}
+    return RetryPolicy(
+        max_retries=retry_limit(policy["max_retries"]),
+        interval_start=seconds(policy["interval_start"]),
+        interval_step=seconds(policy["interval_step"]),
+        interval_max=seconds(policy["interval_max"]),
+    )
 
 
 def _refuse_repeated_ids(jobs: Sequence[NewJob]) -> None:

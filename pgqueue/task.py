@@ -8,20 +8,28 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, ParamSpec, Type
 
 from pgqueue import result
 from pgqueue.call import (
+    SendOptions,
     aware,
     build_job,
-    checked_priority,
+    encoded_arguments,
     raise_if_refused,
     refuse_other_shapes,
-    refuse_unknown,
-    seconds,
-    split_way,
+    taken_send_options,
 )
 from pgqueue.canvas import Signature
-from pgqueue.core import codec
 from pgqueue.core.lifecycle import Again
 from pgqueue.current import get_current_app, running
 from pgqueue.exceptions import MaxRetriesExceededError, Retry
+from pgqueue.options import (
+    CALLS_LATER,
+    checked_priority,
+    checked_task_options,
+    queue_name,
+    refuse_unknown,
+    retry_limit,
+    seconds,
+    without_later,
+)
 from pgqueue.request import Request
 
 if TYPE_CHECKING:
@@ -34,25 +42,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# What `@app.task(…)` takes besides `bind`, `name` and `base`.
-OPTIONS: Final = (
-    "queue",
-    "priority",
-    "max_retries",
-    "default_retry_delay",
-    "autoretry_for",
-    "dont_autoretry_for",
-    "retry_kwargs",
-    "retry_backoff",
-    "retry_backoff_max",
-    "retry_jitter",
-    "throws",
-    "track_started",
-    "expires",
-    "ignore_result",
-    "store_errors_even_if_ignored",
-    "typing",
-)
 _NOBODYS_REQUEST: Final = Request()
 
 
@@ -139,7 +128,9 @@ class Task(Generic[P, R]):
             SchemaTooOld: pgqueue's tables are missing or too old.
         """
         job, way = self._new_job(args, kwargs, options)
-        refused = self.app.sender.send([job], twin="adelay or aapply_async", **way)
+        refused = self.app.sender.send(
+            [job], connection=way.connection, retry=way.retry, twin="adelay or aapply_async"
+        )
         return self._handle(job, refused)
 
     async def aapply_async(
@@ -150,7 +141,9 @@ class Task(Generic[P, R]):
     ) -> result.AsyncResult[R]:
         """Async twin of `apply_async`."""
         job, way = self._new_job(args, kwargs, options)
-        refused = await self.app.sender.asend([job], twin="delay or apply_async", **way)
+        refused = await self.app.sender.asend(
+            [job], connection=way.connection, retry=way.retry, twin="delay or apply_async"
+        )
         return self._handle(job, refused)
 
     def s(self, *args: Any, **kwargs: Any) -> Signature:
@@ -165,12 +158,14 @@ class Task(Generic[P, R]):
         self,
         args: Sequence[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
         *,
         immutable: bool = False,
-        **options: Any,
+        **more: Any,
     ) -> Signature:
-        """A signature with options: `signature((2, 2), countdown=10)`."""
-        return Signature(self.name, args, kwargs, options, immutable=immutable, app=self.app)
+        """A signature with options, as a dict or by name: `signature((2, 2), countdown=10)`."""
+        merged = {**(options or {}), **more}
+        return Signature(self.name, args, kwargs, merged, immutable=immutable, app=self.app)
 
     subtask = signature
 
@@ -202,32 +197,31 @@ class Task(Generic[P, R]):
         Raises:
             Retry: always, unless `throw` is False.
             MaxRetriesExceededError: no retry is left and no `exc` is given.
+            TypeError, ValueError, EncodeError, PayloadTooLarge: as `apply_async`.
         """
-        request = self.request
-        limit = self.max_retries if max_retries is None else max_retries
+        request, app = self.request, self.app
+        lane = without_later(options, CALLS_LATER, "retry")
+        queue, priority = lane.pop("queue", None), lane.pop("priority", None)
+        refuse_unknown(lane, ("queue", "priority", *CALLS_LATER), "retry")
+        limit = self.max_retries if max_retries is None else retry_limit(max_retries)
         if request.called_directly:
             raise exc or Retry("the task can be retried", None)
         if limit is not None and request.retries >= limit:
-            if exc is not None:
-                raise exc
-            raise MaxRetriesExceededError(
-                f"no retry is left for {self.name}[{request.id}] after {request.retries}",
-                task_args=request.args,
-                task_kwargs=request.kwargs,
-            )
+            raise exc or self._no_retry_is_left(request)
         if eta is not None:
-            wait = (aware(eta, self.app) - datetime.now(UTC)).total_seconds()
+            wait = (aware(eta, app) - datetime.now(UTC)).total_seconds()
         else:
             wait = seconds(self.default_retry_delay if countdown is None else countdown)
-        retry = Retry(exc=exc, when=eta if eta is not None else wait)
+        new_args, new_kwargs = () if args is None else args, {} if kwargs is None else kwargs
+        texts = encoded_arguments(app, self.name, new_args, new_kwargs)
         request._again = Again(  # noqa: SLF001 - the worker reads it when the task has ended
             max(wait, 0.0),
-            args=None if args is None else codec.encode(list(args), what="args"),
-            kwargs=None if kwargs is None else codec.encode(dict(kwargs), what="kwargs"),
-            queue=options.pop("queue", None),
-            priority=checked_priority(options.pop("priority", None)),
+            args=None if args is None else texts[0],
+            kwargs=None if kwargs is None else texts[1],
+            queue=None if queue is None else queue_name(queue),
+            priority=checked_priority(priority),
         )
-        refuse_unknown(options, ("queue", "priority"), "retry")
+        retry = Retry(exc=exc, when=eta if eta is not None else wait)
         if throw:
             raise retry
         return retry
@@ -284,9 +278,16 @@ class Task(Generic[P, R]):
         args: Sequence[Any] | None,
         kwargs: Mapping[str, Any] | None,
         options: dict[str, Any],
-    ) -> tuple[NewJob, dict[str, Any]]:
-        way = split_way(options)
+    ) -> tuple[NewJob, SendOptions]:
+        way = taken_send_options(self.app, options)
         return self.new_job(args, kwargs, options), way
+
+    def _no_retry_is_left(self, request: Request) -> MaxRetriesExceededError:
+        return MaxRetriesExceededError(
+            f"no retry is left for {self.name}[{request.id}] after {request.retries}",
+            task_args=request.args,
+            task_kwargs=request.kwargs,
+        )
 
     def _handle(self, job: NewJob, refused: list[str]) -> result.AsyncResult[R]:
         raise_if_refused(self.app, refused)
@@ -316,10 +317,9 @@ def make_task(
     """A task of class `base` that runs `function`.
 
     Raises:
-        TypeError: an option is unknown.
+        TypeError: an option, or an attribute of `base`, is unknown or of the wrong kind.
+        ValueError: its value is out of range.
     """
-    own = {key for kind in base.__mro__ for key in vars(kind)} if base is not Task else set()
-    refuse_unknown(options, (*OPTIONS, *own), "task")
     signature = inspect.signature(function)
     if bind:
         parameters = list(signature.parameters.values())
@@ -334,12 +334,34 @@ def make_task(
         "__doc__": function.__doc__,
         "__module__": function.__module__,
         "__wrapped__": staticmethod(function),
-        **options,
+        **checked_task_options(base, options, own=_own_attributes(base)),
     }
-    if attributes.get("priority") is not None:
-        attributes["priority"] = checked_priority(attributes["priority"])
     task: Task[..., Any] = type(function.__name__, (base,), attributes)()
     return task
+
+
+def prepare_task(app: App, task: Task[..., Any], *, name: str) -> None:
+    """Make a task that is written as a class ready to run for `app` under `name`.
+
+    Raises:
+        TypeError, ValueError: an attribute of its class is of the wrong kind, or out of range.
+    """
+    kind = type(task)
+    signature = inspect.signature(task.run)
+    attributes = {
+        "app": app,
+        "name": name,
+        "_signature": signature,
+        "_positional": _positional_range(signature),
+        "__wrapped__": getattr(kind.run, "__func__", kind.run),
+        **checked_task_options(kind, {}, own=_own_attributes(kind)),
+    }
+    for attribute, value in attributes.items():
+        setattr(task, attribute, value)
+
+
+def _own_attributes(base: type[Task[..., Any]]) -> set[str]:
+    return {name for kind in base.__mro__ if kind not in Task.__mro__ for name in vars(kind)}
 
 
 def _positional_range(signature: inspect.Signature) -> tuple[int, int] | None:

@@ -11,7 +11,7 @@ import pgqueue
 # What exists so far, by home. The names are fixed; more come.
 PUBLIC = {
     "pgqueue": """App Task Request Signature current_app current_task get_current_app
-        set_default_app signature uuid""",
+        set_default_app shared_task signature uuid""",
     "pgqueue.canvas": "Signature signature",
     "pgqueue.result": "AsyncResult allow_join_result",
     "pgqueue.states": """PENDING RECEIVED STARTED SUCCESS FAILURE REVOKED RETRY IGNORED REJECTED
@@ -27,16 +27,26 @@ PUBLIC = {
     "pgqueue.cli": "main",
     "pgqueue.migrations": "upgrade downgrade LATEST_VERSION",
 }
-APP = """AsyncResult add_defaults asend_many asend_task close conf config_from_envvar
-    config_from_object control gen_task_name jobs main send_many send_task set_current set_default
-    signature start task tasks timezone using worker_main Task"""
+APP = """AsyncResult add_defaults asend_many asend_task autodiscover_tasks close conf
+    config_from_envvar config_from_object control finalize gen_task_name jobs main now queues
+    register_task results send_many send_task set_current set_default signature start task tasks
+    timezone using worker_main workers Task Worker"""
 TASK = """adelay apply_async aapply_async delay name app request retry run s si signature
     max_retries default_retry_delay autoretry_for retry_backoff retry_backoff_max retry_jitter
     throws ignore_result queue priority expires typing"""
-RESULT = """aexists aget app aready args arevoke date_done duplicate exists failed get id info
+RESULT = """aexists aforget aget app aready args arevoke date_done duplicate exists failed forget get id info
     kwargs name parent queue ready result retries revoke state status successful task_id traceback
     wait worker __await__"""
 JOBS = """get aget list alist count acount cancel acancel retry aretry explain aexplain"""
+ROOMS = {
+    "queues": "list alist pause apause resume aresume purge apurge",
+    "workers": "list alist",
+    "results": "get aget forget aforget",
+    "control": "purge apurge revoke arevoke",
+}
+REQUEST = """args attempt called_directly chord correlation_id crashes delivery_info due_at eta expires
+    group headers hostname id is_eager kwargs parent_id priority properties queue retries root_id
+    schedule shadow task"""
 ID = "018f0000-0000-7000-8000-000000000000"
 
 
@@ -89,6 +99,10 @@ def test_an_app_has_what_is_promised() -> None:
     for thing, names in ((app, APP), (task, TASK), (type(found), RESULT), (app.jobs, JOBS)):
         missing = [name for name in names.split() if not hasattr(thing, name)]
         assert [name for name in missing if not hasattr(found, name)] == []
+    for room, names in ROOMS.items():
+        missing = [name for name in names.split() if not hasattr(getattr(app, room), name)]
+        assert (room, missing) == (room, [])
+    assert [name for name in REQUEST.split() if not hasattr(task.request, name)] == []
 
 
 def test_an_id_of_ours_is_a_version_7_in_text() -> None:

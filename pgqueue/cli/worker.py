@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,16 +14,13 @@ from pgqueue.core.consumed_queues import consumed_queues
 from pgqueue.core.database_url import mask_passwords
 from pgqueue.exceptions import ImproperlyConfigured, WorkerShutdown
 from pgqueue.log import setup_logging
-from pgqueue.worker import Worker, expand_nodename
+from pgqueue.worker import POOLS, Worker, expand_nodename
 
 if TYPE_CHECKING:
     from pgqueue.app import App
     from pgqueue.cli.command_line import CommandLine
 
 log = logging.getLogger(__name__)
-
-# Celery calls the same pool by two names.
-PREFORK: Final = frozenset({"prefork", "processes"})
 
 
 @click.command(
@@ -109,7 +106,7 @@ def worker(
     )
     if concurrency is not None:
         app.conf.command_line({"worker_concurrency": concurrency})
-    if pool is None and app.conf.worker_pool not in PREFORK:
+    if pool is None and app.conf.worker_pool not in POOLS:
         log.warning("worker_pool is %r, and this release has prefork only", app.conf.worker_pool)
     made = Worker(
         app,
@@ -150,7 +147,7 @@ def banner(worker: Worker, *, level: str) -> str:
 
 
 def _check_pool(pool: str | None) -> None:
-    if pool is not None and pool not in PREFORK:
+    if pool is not None and pool not in POOLS:
         raise click.BadParameter(
             f"{pool!r} is not in this release: use prefork", param_hint="'-P' / '--pool'"
         )

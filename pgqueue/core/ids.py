@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 from time import time_ns
@@ -115,6 +116,17 @@ def canonical_id(text: object) -> str:
         f"a job's id must be a UUID, such as {uuid7()!r}, not "
         f"{shown if len(shown) <= 100 else shown[:100] + '…'}"
     )
+
+
+def canonical_ids(given: object) -> list[str]:
+    """Return the ids, given as one or as an iterable of them, each in any spelling of a UUID.
+
+    Raises:
+        ValueError: one is not a UUID.
+    """
+    if isinstance(given, str | UUID) or not isinstance(given, Iterable):
+        return [canonical_id(given)]
+    return [canonical_id(one) for one in given]
 
 
 def uuid7_floor(moment: datetime) -> str:

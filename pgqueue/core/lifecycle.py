@@ -123,8 +123,7 @@ class Interrupted:
 Outcome = Succeeded | Failed | Retried | Snoozed | Expired | Lost | Released | Interrupted
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """When and where an attempt ran; times are seconds since the epoch on the database's clock."""
 
     started: float | None

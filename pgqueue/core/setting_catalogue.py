@@ -267,7 +267,7 @@ _BEAT: tuple[_Row, ...] = (
 
 _BROKER: tuple[_Row, ...] = (
     ("broker_url", None, optional(URLS), "Celery's; a PostgreSQL URL names the database"),
-    ("broker_pool_limit", 10, optional(COUNT), "Connections kept by a client; 0 or None: no pool"),
+    ("broker_pool_limit", 10, optional(COUNT), "Connections of a client at a time; 0 or None: 10"),
     ("broker_pool_acquire_timeout", None, optional(SECONDS), "How long to wait for one of them"),
     ("broker_connection_timeout", 4.0, SECONDS, "How long opening a connection may take"),
     ("broker_connection_retry", True, BOOLEAN, "A worker that lost the database reconnects"),

@@ -7,6 +7,7 @@ import time
 import weakref
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
@@ -38,20 +39,21 @@ class RetryPolicy:
     """How often to try again when the database is out of reach; Celery's four words.
 
     The n-th wait is `interval_start + n * interval_step` seconds, at most `interval_max`.
+    `max_retries` None: for ever.
     """
 
-    max_retries: int = 3
-    interval_start: float = 0.0
-    interval_step: float = 0.2
-    interval_max: float = 0.5
+    max_retries: int | None
+    interval_start: float
+    interval_step: float
+    interval_max: float
 
     def waits(self) -> Iterator[float]:
         """The seconds to wait before each further try."""
-        for n in range(self.max_retries):
+        for n in count() if self.max_retries is None else range(self.max_retries):
             yield min(self.interval_start + n * self.interval_step, self.interval_max)
 
 
-ONE_TRY: Final = RetryPolicy(max_retries=0)
+ONE_TRY: Final = RetryPolicy(0, 0.0, 0.0, 0.0)
 
 
 class Client:

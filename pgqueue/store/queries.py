@@ -168,6 +168,11 @@ def read_results(
     return Query("read_results", params, lambda rows: {row[0]: JobResult(*row) for row in rows})
 
 
+def forget_results(job_ids: Sequence[str]) -> Query[set[str]]:
+    """Drop what ended jobs have returned or raised; returns the ids of those that had ended."""
+    return Query("forget_results", {"job_ids": bare_array(job_ids)}, _first_column)
+
+
 def read_ends(job_ids: Sequence[str]) -> Query[set[str]]:
     """Which of the jobs have ended."""
     return Query("read_ends", {"job_ids": bare_array(job_ids)}, _first_column)

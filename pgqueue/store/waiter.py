@@ -181,10 +181,9 @@ class Waiter:
 
     def _pause(self, look_at: float) -> float:
         if not self._waiting:
-            return min(1.0, IDLE_SECONDS)
-        return min(
-            max(look_at - time.monotonic(), 0.0), 60.0
-        )  # it is infinite before the first wait
+            return 1.0  # until there is nobody for long, and the thread ends
+        # It is infinite before the first wait.
+        return min(max(look_at - time.monotonic(), 0.0), 60.0)
 
     def _subscribe_new(self, connection: psycopg.Connection, channel: str) -> bool:
         with self._lock:

@@ -36,6 +36,8 @@ __all__ = ["Worker", "anon_nodename", "cpu_budget", "expand_nodename"]
 
 log = logging.getLogger(__name__)
 
+# Celery calls the same pool by two names.
+POOLS: Final = frozenset({"prefork", "processes"})
 # Of the lease: then nobody else runs our jobs yet.
 FENCE_AT: Final = 0.8
 WATCH_SECONDS: Final = 0.5
@@ -56,6 +58,7 @@ class Worker:
     Args:
         app: the App whose tasks it runs.
         concurrency: how many children; default `worker_concurrency`, else one per processor.
+        pool: "prefork", child processes; no other in this release.
         queues: the queues to claim from; default the App's.
         hostname: its name; `%h` is the host, `%n` what comes before the @, `%d` the domain.
         max_tasks_per_child: a child is replaced after so many jobs.
@@ -68,12 +71,15 @@ class Worker:
         app: App,
         *,
         concurrency: int | None = None,
+        pool: str = "prefork",
         queues: Sequence[str] | None = None,
         hostname: str | None = None,
         max_tasks_per_child: int | None = None,
         loglevel: int = logging.WARNING,
         address: AppAddress | None = None,
     ) -> None:
+        if pool not in POOLS:
+            raise ImproperlyConfigured(f"pool {pool!r} is not in this release: use 'prefork'")
         conf = app.conf
         self.app = app
         chosen = concurrency or conf.worker_concurrency
@@ -141,7 +147,14 @@ class Worker:
             OperationalError: the database is out of reach at the start.
             WorkerShutdown: the children cannot boot.
         """
+        interval = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_SECONDS)
+        try:
+            self._work()
+        finally:
+            sys.setswitchinterval(interval)
+
+    def _work(self) -> None:
         self.app.client.check_schema()
         self._children.start()
         try:
@@ -272,8 +285,8 @@ class Worker:
         self._register(self._registration.run_until_done)
         self._claimer.doubt()
 
-    def _settled(self, settlement: Success | Settlement) -> None:
-        self._settler.add(settlement)
+    def _settled(self, settlements: Sequence[Success | Settlement]) -> None:
+        self._settler.add(*settlements)
 
     def _room_made(self) -> None:
         self._claimer.tell_room()

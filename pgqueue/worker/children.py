@@ -31,7 +31,7 @@ from pgqueue.worker.wakeup import WakeUp
 from pgqueue.worker.wire import FromChild
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from pgqueue.core.job import ClaimedJob
     from pgqueue.worker.child import ChildSpec
@@ -54,7 +54,7 @@ NOT_RUN: Final = Run(None, None, None)
 class Children:
     """N child processes that run claimed jobs.
 
-    `settled` is called with each settlement, from this pool's thread or a caller's. Public methods
+    `settled` is called with settlements, from this pool's thread or a caller's. Public methods
     may be called from any thread.
     """
 
@@ -65,7 +65,7 @@ class Children:
         count: int,
         max_tasks_per_child: int | None,
         max_crashes: int,
-        settled: Callable[[Success | Settlement], None],
+        settled: Callable[[Sequence[Success | Settlement]], None],
         has_room: Callable[[], None],
     ) -> None:
         self._spec = spec
@@ -86,6 +86,7 @@ class Children:
         self._numbers = 0
         self._is_stopping = False
         self._lost: set[tuple[str, int]] = set()
+        self._outcomes: list[Success | Settlement] = []
         self.boot_error: str | None = None
         self.failure: str | None = None
 
@@ -209,6 +210,7 @@ class Children:
             log.exception("the pool of children has failed, and the worker stops")
             with self._lock:
                 self.failure = traceback.format_exc()
+                self._settle_outcomes()
                 self._buffer.clear()
                 for child in self._children:
                     child.in_hand.clear()
@@ -221,6 +223,7 @@ class Children:
             events = self._selector.select(timeout=0.05 if self._is_anybody_stuck() else 1.0)
             with self._lock:
                 heard = self._attend(events)
+                self._settle_outcomes()
                 self._fill_up()
                 self._recall_behind_long_jobs()
                 self._hand_out()
@@ -255,6 +258,12 @@ class Children:
                 child.kill_group()
                 self._bury(child)
         return heard
+
+    def _settle_outcomes(self) -> None:
+        # At once for all, and before the lock is released: a job must always be held by somebody.
+        if self._outcomes:
+            self._settled(self._outcomes)
+            self._outcomes = []
 
     def _hear_rest(self, child: ChildProcess) -> None:
         with contextlib.suppress(Exception):  # the end, or nonsense
@@ -292,7 +301,7 @@ class Children:
             child.expected_seconds -= estimated
         if not child.in_hand:
             child.expected_seconds = 0.0
-        self._settled(settlement)
+        self._outcomes.append(settlement)
 
     def _returned(self, child: ChildProcess, claims: list[tuple[str, int]]) -> None:
         child.is_recalled = False
@@ -449,7 +458,7 @@ class Children:
                 child.recall()
 
     def _settle(self, job: ClaimedJob, outcome: Outcome, run: Run) -> None:
-        self._settled(settle(job, outcome, run))
+        self._settled([settle(job, outcome, run)])
 
 
 def start_method() -> str:

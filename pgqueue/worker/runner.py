@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
 import logging
 import os
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pgqueue.core import codec
@@ -46,6 +46,11 @@ WITHOUT_HOOKS: Final = (Ignore, Reject, Snooze)
 # A job of an unknown task rests for half its age, within these bounds, until another worker may look.
 SHORTEST_REST_SECONDS: Final = 0.5
 LONGEST_REST_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class FailedAsExpected(Failed):
+    """The task raised one of its `throws`: a failure, and no news for the log."""
 
 
 class Runner:
@@ -156,7 +161,8 @@ class Runner:
         keeps_error = (
             not (plan.ignores_result or request.ignore_result) or plan.keeps_ignored_errors
         )
-        return Failed(failure if keeps_error else _without_data(failure))
+        ended = FailedAsExpected if isinstance(error, task.throws) else Failed
+        return ended(failure if keeps_error else _without_data(failure))
 
     def _wait_for(self, awaitable: Any) -> Any:
         if self._loop is None:
@@ -189,7 +195,8 @@ class Runner:
             request.parent_id = parent or None
             request.group = group or None
         if job.options is not None:
-            options = json.loads(job.options)
+            options: Any = codec.decode(job.options)
+            request.properties = options.get("properties") or {}
             request.headers = options.get("headers")
             request.shadow = options.get("shadow")
             request.ignore_result = bool(options.get("ignore_result"))
@@ -309,6 +316,8 @@ def _log_outcome(job: ClaimedJob, outcome: Outcome, seconds: float) -> None:
         case Succeeded(result):
             shown = "" if result is None else f": {result[:200]}"
             log.info("Task %s[%s] succeeded in %.6fs%s", job.task, job.id, seconds, shown)
+        case FailedAsExpected(failure):
+            log.info("Task %s[%s] raised expected: %s", job.task, job.id, failure.error)
         case Failed(failure):
             log.error(
                 "Task %s[%s] raised: %s\n%s", job.task, job.id, failure.error, failure.traceback

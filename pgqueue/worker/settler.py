@@ -75,10 +75,10 @@ class Settler:
         """Begin to write."""
         self._thread.start()
 
-    def add(self, settlement: Success | Settlement) -> None:
-        """Write this soon."""
+    def add(self, *settlements: Success | Settlement) -> None:
+        """Write these soon."""
         with self._lock:
-            self._pending.append(settlement)
+            self._pending.extend(settlements)
             self._lock.notify()
 
     @property

@@ -32,7 +32,8 @@ log = logging.getLogger(__name__)
 PROMOTE_AT_MOST: Final = 5000
 RESCUE_AT_MOST: Final = 500
 LOCKED_AGAIN_SECONDS: Final = 0.25
-RESCUES_PER_SWEEP: Final = 10
+# Leases without a worker are left by a rescuer that died in between: that is rare.
+SWEEP_SECONDS: Final = 20.0
 PARTITIONS_SECONDS: Final = 3600.0
 # Another worker may have put a job off without telling us.
 LONGEST_PROMOTION_PAUSE: Final = 60.0
@@ -79,7 +80,7 @@ class Upkeep:
         }
         self._due[self._make_partitions] = now
         self._promotion_due = now
-        self._rescues = 0
+        self._sweep_due = now
         self.beaten_at = self._in_touch_since = now
         self._thread = threading.Thread(target=self._run, name="pgqueue-upkeep", daemon=True)
 
@@ -137,11 +138,9 @@ class Upkeep:
 
     def _beat(self) -> None:
         sent_at = time.monotonic()
-        if self._session.run(beat_worker(self._worker_id())):
-            self.beaten_at = sent_at
-        else:
-            self._fenced()
-            self.beaten_at = sent_at
+        if not self._session.run(beat_worker(self._worker_id())):
+            self._fenced()  # and registered anew
+        self.beaten_at = sent_at
 
     def _rescue(self) -> None:
         # After a freeze or an outage the others look dead to us, as we do to them: let all beat first.
@@ -154,17 +153,15 @@ class Upkeep:
         names = self._session.run(rescue_workers())
         for name in names:
             log.warning("worker %s has stopped beating; its jobs are given to others", name)
-        # Leases without a worker row are left by a rescuer that died in between: that is rare.
-        self._rescues += 1
-        if not names and self._rescues % RESCUES_PER_SWEEP != 1:
+        if not names and now < self._sweep_due:
             return
+        self._sweep_due = now + SWEEP_SECONDS
         count = self._session.run(rescue_jobs(limit=RESCUE_AT_MOST, max_crashes=self._max_crashes))
         if count:
             log.warning("%d jobs of workers that are gone were taken over", count)
             self._promoted()
         if count == RESCUE_AT_MOST:  # more of them at the next turn, after what else is due
-            self._rescues = 0
-            self._due[self._rescue] = now
+            self._sweep_due = self._due[self._rescue] = now
 
     def _promote(self) -> None:
         promotion = self._session.run(promote_jobs(limit=PROMOTE_AT_MOST))

@@ -40,6 +40,11 @@ class Shop:
         def take_anything(only: Any) -> None:
             """Accept one argument, and have nobody check that."""
 
+        @self.app.task(name="shop.properties", bind=True)
+        def properties(self: Any) -> list[Any]:
+            names = ("eta", "expires", "chord", "schedule", "due_at")
+            return [self.request.properties, *[self.request.get(name) for name in names]]
+
         self.is_stored = is_stored
         self.charge = charge
         self.take_anything = take_anything

@@ -35,7 +35,7 @@ def test_the_table_shows_the_same_and_no_password(program: Program) -> None:
     answer = program.run("config")
 
     assert answer.code == 0
-    assert answer.out.split()[:5] == ["SETTING", "VALUE", "DEFAULT", "ORIGIN", "MEANING"]
+    assert answer.out.split()[:6] == ["SETTING", "VALUE", "DEFAULT", "ORIGIN", "EFFECT", "MEANING"]
     assert "postgresql://me:********@here/shop" in answer.out
     assert "geheim" not in answer.out + answer.err
 

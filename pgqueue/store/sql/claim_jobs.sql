@@ -19,13 +19,14 @@ WITH due AS MATERIALIZED (          -- a fence: without it the planner may lock 
 ), leased AS (
     INSERT INTO {schema}.running (job_id, claim, attempt, retries, crashes, worker_id)
     SELECT job_id, %(claim)s::text::bigint, attempt + 1, retries, crashes, %(worker_id)s::text::int FROM taken
+), once AS MATERIALIZED (           -- a forgotten claim comes back with the same seq; the fence is the claim
+    SELECT set_config('synchronous_commit', 'off', true) AS commits, extract(epoch FROM clock_timestamp())::float8 AS clock
 )
 SELECT taken.job_id::text, taken.attempt + 1, taken.retries, taken.crashes,
        job.task, job.args, job.kwargs, job.options, job.expired, job.family,
-       taken.queue, taken.priority,
-       extract(epoch FROM clock_timestamp())::float8,
-       set_config('synchronous_commit', 'off', true)        -- a forgotten claim comes back with the same seq; the fence is the claim
+       taken.queue, taken.priority, once.clock
 FROM taken
+JOIN once ON once.commits = 'off'   -- asked for, so that it is set
 LEFT JOIN LATERAL (                 -- an inner join would make a lease that nobody runs when the payload is missing
     SELECT task, args::text, kwargs::text, options::text, expires_at <= clock_timestamp() AS expired,
            CASE WHEN COALESCE(root_id, parent_id, group_id) IS NOT NULL
