@@ -13,6 +13,7 @@ from pathlib import Path
 from pgqueue.store import embedded
 from pgqueue.store.migrate import migrate
 from tests.benchmarks.measures import MEASURES, Bench, Figure
+from tests.benchmarks.meters import Cost, median_cost
 from tests.benchmarks.tasks import app
 
 SERVER = {"shared_buffers": "1GB", "max_wal_size": "4GB"}
@@ -70,12 +71,16 @@ def print_table(figures: list[Figure], about: dict[str, object]) -> None:
             f"{figure.measure:34} {_number(figure.value):>10} {shown:>10} {ratio:>6}  {figure.unit}"
             + (f"  (raw: {figure.raw})" if figure.raw else "")
         )
-        if figure.cost is not None:
-            cost = figure.cost
-            print(
-                f"{'':34} per job: {cost.wal_bytes:.0f} B of WAL, {cost.commits:.4f} commits; CPU µs: "
-                f"server {cost.server_us:.1f}, parent {cost.parent_us:.1f}, children {cost.children_us:.1f}"
-            )
+        for whose, costs in (("pgqueue", figure.costs), ("raw", figure.raw_costs)):
+            if costs:
+                print(f"{'':4} {whose:8} per job: {_cost(median_cost(costs))}")
+
+
+def _cost(cost: Cost) -> str:
+    return (
+        f"{cost.wal_bytes:.0f} B of WAL, {cost.commits:.4f} commits; CPU µs: server "
+        f"{cost.server_us:.1f}, client {cost.client_us:.1f}, children {cost.children_us:.1f}"
+    )
 
 
 def _number(value: float) -> str:

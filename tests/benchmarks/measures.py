@@ -18,7 +18,7 @@ import psycopg
 from pgqueue.core.ids import uuid7
 from pgqueue.core.job import NewJob
 from tests.benchmarks import raw
-from tests.benchmarks.meters import Cost, Meter, cost_per_job
+from tests.benchmarks.meters import Cost, Meter, metered
 from tests.benchmarks.tasks import app, noop, started_at
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ class Figure:
     runs: list[float] = field(default_factory=list)
     raw_runs: list[float] = field(default_factory=list)
     raw: str = ""
-    cost: Cost | None = None
+    costs: list[Cost] = field(default_factory=list)
+    raw_costs: list[Cost] = field(default_factory=list)
 
     @property
     def value(self) -> float:
@@ -57,6 +58,10 @@ class Bench:
     server_pid: int | None
     runs: int
     scale: float
+
+    def meter(self) -> Meter:
+        """The meters of the server, and of this process."""
+        return Meter(self.url, server_pid=self.server_pid)
 
     def count(self, full: int) -> int:
         """So many, scaled."""
@@ -86,11 +91,9 @@ def drain(bench: Bench) -> list[Figure]:
         app.send_many([noop.s(1, 2)] * jobs)
         with worker(bench, paused=True) as pid:
             meter = Meter(bench.url, server_pid=bench.server_pid, worker_pid=pid)
-            before = meter.read()
-            bench.execute("SELECT pgqueue.resume('celery')")
-            _await_end(bench, jobs)
-            after = meter.read()
-        figure.cost = cost_per_job(before, after, jobs)
+            with metered(meter, figure.costs, jobs=jobs):
+                bench.execute("SELECT pgqueue.resume('celery')")
+                _await_end(bench, jobs)
         seconds = bench.execute(
             "SELECT extract(epoch FROM max(finished_at) - min(started_at))::float8"
             " FROM pgqueue.attempts WHERE outcome = 'succeeded' AND final"
@@ -98,7 +101,8 @@ def drain(bench: Bench) -> list[Figure]:
         figure.runs.append(jobs / seconds)
         bench.clear()
         app.send_many([noop.s(1, 2)] * jobs)
-        done, seconds = raw.drain(bench.url)
+        with metered(bench.meter(), figure.raw_costs, jobs=jobs):
+            done, seconds = raw.drain(bench.url)
         assert done == jobs
         figure.raw_runs.append(done / seconds)
     return [figure]
@@ -111,15 +115,15 @@ def enqueue(bench: Bench) -> list[Figure]:
     count = bench.count(3000)
     for _ in range(bench.runs):
         bench.clear()
-        meter = Meter(bench.url, server_pid=bench.server_pid)
-        before = meter.read()
-        begun = time.perf_counter()
-        for number in range(count):
-            noop.delay(number)
-        figure.runs.append(count / (time.perf_counter() - begun))
-        figure.cost = cost_per_job(before, meter.read(), count)
+        with metered(bench.meter(), figure.costs, jobs=count):
+            begun = time.perf_counter()
+            for number in range(count):
+                noop.delay(number)
+            figure.runs.append(count / (time.perf_counter() - begun))
         assert bench.execute("SELECT count(*) FROM pgqueue.ready") == count
-        figure.raw_runs.append(count / raw.insert_one_by_one(bench.url, _jobs(count)))
+        jobs = _jobs(count)
+        with metered(bench.meter(), figure.raw_costs, jobs=count):
+            figure.raw_runs.append(count / raw.insert_one_by_one(bench.url, jobs))
         bare.runs.append(count / raw.commit_one_by_one(bench.url, count))
     return [figure, bare]
 
@@ -131,15 +135,15 @@ def bulk(bench: Bench) -> list[Figure]:
     signatures = [noop.s(number) for number in range(count)]
     for _ in range(bench.runs):
         bench.clear()
-        meter = Meter(bench.url, server_pid=bench.server_pid)
-        before = meter.read()
-        begun = time.perf_counter()
-        app.send_many(signatures)
-        figure.runs.append(count / (time.perf_counter() - begun))
-        figure.cost = cost_per_job(before, meter.read(), count)
+        with metered(bench.meter(), figure.costs, jobs=count):
+            begun = time.perf_counter()
+            app.send_many(signatures)
+            figure.runs.append(count / (time.perf_counter() - begun))
         assert bench.execute("SELECT count(*) FROM pgqueue.ready") == count
         bench.clear()
-        figure.raw_runs.append(count / raw.insert_at_once(bench.url, _jobs(count)))
+        jobs = _jobs(count)
+        with metered(bench.meter(), figure.raw_costs, jobs=count):
+            figure.raw_runs.append(count / raw.insert_at_once(bench.url, jobs))
     return [figure]
 
 

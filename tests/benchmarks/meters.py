@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import astuple, dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
 TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -22,18 +25,21 @@ class Reading:
     wal_bytes: int
     commits: int
     server_cpu: float
-    parent_cpu: float
+    client_cpu: float
     children_cpu: float
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one job has cost; processor time in microseconds."""
+    """What one job has cost; processor time in microseconds.
+
+    `client_us` is the worker's parent's, or, where there is no worker, the measuring process's own.
+    """
 
     wal_bytes: float
     commits: float
     server_us: float
-    parent_us: float
+    client_us: float
     children_us: float
 
 
@@ -52,14 +58,28 @@ class Meter:
                 "SELECT pg_current_wal_insert_lsn() - '0/0',"
                 " pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
             ).fetchone()
-        children = [] if self._worker_pid is None else worker_children(self._worker_pid)
+        worker = self._worker_pid
+        children = [] if worker is None else worker_children(worker)
         return Reading(
             wal_bytes=int(row[0]),
             commits=int(row[1]),
             server_cpu=0.0 if self._server_pid is None else _server_seconds(self._server_pid),
-            parent_cpu=0.0 if self._worker_pid is None else _seconds([self._worker_pid]),
+            client_cpu=time.process_time() if worker is None else _seconds([worker]),
             children_cpu=_seconds(children),
         )
+
+
+@contextmanager
+def metered(meter: Meter, costs: list[Cost], *, jobs: int) -> Iterator[None]:
+    """Add to `costs` what each of so many jobs costs in the block."""
+    before = meter.read()
+    yield
+    costs.append(cost_per_job(before, meter.read(), jobs))
+
+
+def median_cost(costs: Sequence[Cost]) -> Cost:
+    """The median of each part."""
+    return Cost(*[median(parts) for parts in zip(*map(astuple, costs), strict=True)])
 
 
 def cost_per_job(before: Reading, after: Reading, jobs: int) -> Cost:
@@ -68,18 +88,17 @@ def cost_per_job(before: Reading, after: Reading, jobs: int) -> Cost:
         wal_bytes=(after.wal_bytes - before.wal_bytes) / jobs,
         commits=(after.commits - before.commits) / jobs,
         server_us=(after.server_cpu - before.server_cpu) / jobs * 1e6,
-        parent_us=(after.parent_cpu - before.parent_cpu) / jobs * 1e6,
+        client_us=(after.client_cpu - before.client_cpu) / jobs * 1e6,
         children_us=(after.children_cpu - before.children_cpu) / jobs * 1e6,
     )
 
 
 def descendants(pid: int) -> list[int]:
-    """The processes below a process."""
-    below = [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").glob("*/children")
-        for child in task.read_text().split()
-    ]
+    """The processes below a process; one that ends meanwhile has none."""
+    below: list[int] = []
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            below += map(int, (task / "children").read_text().split())
     return below + [deeper for child in below for deeper in descendants(child)]
 
 
