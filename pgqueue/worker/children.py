@@ -155,7 +155,7 @@ class Children:
     def drop(self, lost: set[tuple[str, int]]) -> None:
         """Forget jobs whose leases are lost; a child that runs one of them is killed."""
         with self._lock:
-            self._lost |= lost
+            self._lost = (self._lost & self.held()) | lost
             self._buffer = deque(job for job in self._buffer if (job.id, job.claim) not in lost)
             for child in self._children:
                 held = [(job.id, job.claim) for job in child.in_hand.values()]

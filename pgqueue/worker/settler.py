@@ -109,8 +109,7 @@ class Settler:
                 return
             try:
                 self._write(batch)
-            except Exception:
-                # Their leases stay, held here so that nobody runs them again, until this worker ends.
+            except Exception:  # a defect of ours, and others' outcomes still come
                 log.exception("%d outcomes cannot be written", len(batch))
                 self._refused.update((s.job_id, s.claim) for s in batch)
             with self._lock:
@@ -203,7 +202,10 @@ class Settler:
             isinstance(refused, Settlement)
             and refused.error_type == "pgqueue.exceptions.EncodeError"
         ):
-            raise error  # not even the failure can be stored
+            # Not even the failure can be: its lease stays, held here so that nobody runs it again.
+            with self._lock:
+                self._refused.add((refused.job_id, refused.claim))
+            return
         failure = describe(_not_storable(error))
         self._write(
             [

@@ -126,3 +126,22 @@ def test_an_outcome_that_cannot_be_written_at_all_jams_no_other(
     settle(settler, outcomes)
 
     database.assert_states(succeeded=8, failed=1)
+
+
+def test_a_failure_that_cannot_be_written_either_keeps_its_lease_and_takes_no_other_along(
+    app: App, database: Database, settler: Settler
+) -> None:
+    held = lease(app, database, 9)
+    outcomes: list[Success | Settlement] = [success(*one, "1") for one in held]
+    outcomes[0] = Settlement(
+        *held[0],
+        "failed",
+        error_type="pgqueue.exceptions.EncodeError",
+        error=object(),  # type: ignore[arg-type]
+    )
+    outcomes[1] = Settlement(*held[1], "failed", error="no")
+
+    settle(settler, outcomes)
+
+    database.assert_states(succeeded=7, failed=1, running=1)
+    assert settler.held() == {held[0]}
